@@ -1,0 +1,91 @@
+// Package delta codes telemetry into the payload of a block and back, lossless
+// to the bit: NaN payloads and stale markers included. It is pure: no I/O, no
+// clock, no state between calls.
+package delta
+
+// A Batch is what one block carries: samples of series, and records of
+// everything that is not a metric.
+type Batch struct {
+	Series  []Series
+	Records []Record
+}
+
+// A Series is one Prometheus series with its samples in this batch.
+type Series struct {
+	Labels  []Label // sorted by name, unique, with __name__
+	Meta    Meta
+	Samples []Sample // as produced: any order, duplicates kept
+}
+
+// Meta is what a metric family says of itself.
+type Meta struct {
+	Type Type
+	Unit string
+	Help string
+}
+
+// Type is a Prometheus metric type.
+type Type uint8
+
+// The metric types. Their numbers are part of the format.
+const (
+	Unknown   Type = 0
+	Counter   Type = 1
+	Gauge     Type = 2
+	Histogram Type = 3
+	Summary   Type = 4
+	Info      Type = 5
+	StateSet  Type = 6
+)
+
+// A Label is one name and value of a series.
+type Label struct{ Name, Value string }
+
+// A Sample is a value at a time in Unix milliseconds.
+type Sample struct {
+	Time  int64
+	Value float64
+}
+
+// A Record is a fact that is not a metric; its body is encoded by the room that
+// owns the kind.
+type Record struct {
+	Kind string // dotted, such as "slo.bucket"
+	Key  string // unique within kind and node: a repeat is the same fact
+	Time int64  // Unix milliseconds
+	Body []byte
+}
+
+// Samples counts the samples of all series.
+func (b Batch) Samples() int {
+	n := 0
+	for _, s := range b.Series {
+		n += len(s.Samples)
+	}
+	return n
+}
+
+// Empty reports whether the batch carries nothing.
+func (b Batch) Empty() bool { return len(b.Records) == 0 && b.Samples() == 0 }
+
+// TimeRange returns the earliest and latest time of samples and records, Unix
+// milliseconds; 0, 0 for an empty batch.
+func (b Batch) TimeRange() (lo, hi int64) {
+	first := true
+	note := func(t int64) {
+		if first {
+			lo, hi, first = t, t, false
+			return
+		}
+		lo, hi = min(lo, t), max(hi, t)
+	}
+	for _, s := range b.Series {
+		for _, smp := range s.Samples {
+			note(smp.Time)
+		}
+	}
+	for _, r := range b.Records {
+		note(r.Time)
+	}
+	return lo, hi
+}

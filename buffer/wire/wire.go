@@ -1,0 +1,73 @@
+// Package wire is what a node's sender and the fleet's ingest say to each other:
+// paths, acknowledgements and heartbeats. It holds no transport.
+package wire
+
+import "ghostlight/buffer"
+
+// Paths of the fleet's ingest, below its base URL.
+const (
+	BlocksPath    = "/v1/blocks"    // POST: one sealed block; answers with an [Ack] or a [Refusal]
+	HeartbeatPath = "/v1/heartbeat" // POST: a [Heartbeat]; answers with a [HeartbeatReply]
+)
+
+// BlockType is the media type of a sealed block.
+const BlockType = "application/vnd.ghostlight.block"
+
+// A Range is a run of sequences, both ends included.
+type Range struct {
+	First buffer.Seq `json:"first"`
+	Last  buffer.Seq `json:"last"`
+}
+
+// An Ack says which blocks of one session and lane the fleet holds durably. What
+// it names may be deleted on the node; it is idempotent and may repeat.
+type Ack struct {
+	Session   buffer.Session `json:"session,string"`
+	Lane      buffer.Lane    `json:"lane"`
+	Ranges    []Range        `json:"ranges"`
+	Duplicate bool           `json:"duplicate,omitempty"` // the block was held already
+}
+
+// A Refusal is the body of every 4xx and 5xx answer. 409 means that the same
+// (session, lane, sequence) is held with another content: a cloned data folder.
+// 429 and 503 mean try again, after Retry-After seconds where it is given; any
+// other 4xx means that this block will never be accepted.
+type Refusal struct {
+	Error string `json:"error"`
+}
+
+// A Heartbeat is a node's sign of life, sent whether or not there is data.
+type Heartbeat struct {
+	Session  buffer.Session            `json:"session,string"`
+	SentMS   int64                     `json:"sent_ms"` // node's clock, Unix milliseconds
+	Lanes    map[buffer.Lane]LaneStats `json:"lanes"`
+	Version  string                    `json:"version"`
+	PageURL  string                    `json:"page_url,omitempty"` // the node's own page on the venue LAN
+	Goodbye  bool                      `json:"goodbye,omitempty"`  // packed up on purpose: silence after this is not dark
+	StartMS  int64                     `json:"start_ms"`           // when the agent started
+	Restarts int64                     `json:"restarts"`           // starts of this data folder so far, less one
+}
+
+// LaneStats counts one lane of one data folder over its whole life.
+// Produced = acknowledged + lost + waiting, always.
+type LaneStats struct {
+	Produced int64            `json:"produced"`       // samples committed
+	Lost     map[string]int64 `json:"lost,omitempty"` // samples given up, by declared reason
+	Waiting  int64            `json:"waiting"`        // samples in the buffer now
+	Blocks   int64            `json:"blocks"`         // blocks in the buffer now
+	Bytes    int64            `json:"bytes"`          // their bytes
+}
+
+// LostTotal sums the declared losses.
+func (s LaneStats) LostTotal() int64 {
+	var n int64
+	for _, v := range s.Lost {
+		n += v
+	}
+	return n
+}
+
+// A HeartbeatReply carries the centre's clock for the node's offset.
+type HeartbeatReply struct {
+	ReceivedMS int64 `json:"received_ms"` // centre's clock, Unix milliseconds
+}
