@@ -21,11 +21,9 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the four programs into bin/
+	@echo "building $(PROGRAMS) (the first build compiles SQLite, VictoriaMetrics and the OpenTelemetry Collector: some minutes; later ones take seconds)" >&2
 	@mkdir -p bin
-	@for p in $(PROGRAMS); do \
-		echo "building $$p (the first build compiles SQLite, VictoriaMetrics and the OpenTelemetry Collector: a few minutes)" >&2; \
-		go build -trimpath -ldflags '$(LDFLAGS)' -o bin/$$p ./cmd/$$p || exit 1; \
-	done
+	@go build -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(PROGRAMS))
 
 demo: build ## run three live venues and the centre on this machine, until Ctrl-C (options: ARGS="--venues 5 --seed 7")
 	@exec bin/ghostlight demo $(ARGS)

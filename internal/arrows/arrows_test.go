@@ -26,7 +26,7 @@ var may = map[string][]string{
 	"cmd":         {"*"},
 	"internal":    {"internal"},
 	// The demo is init for the whole product and drives it from outside.
-	"internal/demo": {"edgecore/crowd", "internal"},
+	"internal/demo": {"edgecore/crowd", "slo/shipped", "synthetics/shipped", "internal"},
 	"internal/e2e":  {"*"},
 }
 
