@@ -76,15 +76,23 @@ func (b Bucket) Supersedes(old Bucket) bool {
 	return bytes.Compare(mine, theirs) > 0
 }
 
+// MaxCount bounds the events of one minute, so that sums over any window and
+// fleet stay exact.
+const MaxCount = 1 << 40
+
 // Validate reports counts or ranges that cannot be true.
 func (b Bucket) Validate() error {
 	switch {
 	case b.Objective == "":
 		return errors.New("bucket has no objective")
+	case len(b.Objective) > 63:
+		return fmt.Errorf("bucket's objective name is %d bytes long; allowed: 63", len(b.Objective))
 	case b.State < Measured || b.State > Excluded:
 		return fmt.Errorf("bucket state %d is unknown", b.State)
 	case b.Good < 0 || b.Total < 0:
 		return fmt.Errorf("bucket counts are negative: good %d, total %d", b.Good, b.Total)
+	case b.Total > MaxCount:
+		return fmt.Errorf("bucket holds %d events, more than a minute can", b.Total)
 	case b.Good > b.Total:
 		return fmt.Errorf("bucket has more good (%d) than total (%d)", b.Good, b.Total)
 	case b.Observed > 60:
@@ -147,7 +155,7 @@ func DecodeBucket(src []byte) (Bucket, error) {
 		}
 		fields[i], rest = v, rest[n:]
 	}
-	if fields[0] > 1<<32-1 || fields[1] > 1<<32-1 || fields[2] > 1<<62 || fields[3] > 1<<62 {
+	if fields[0] > 1<<32-1 || fields[1] > 1<<32-1 || fields[2] > MaxCount || fields[3] > MaxCount {
 		return Bucket{}, errors.New("bucket counts are out of range")
 	}
 	b.Epoch, b.Revision, b.Good, b.Total = uint32(fields[0]), uint32(fields[1]), int64(fields[2]), int64(fields[3])

@@ -1,0 +1,257 @@
+package slo
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// head is where a tally is in time.
+type head struct {
+	started bool
+	next    int64  // first minute that is not closed
+	current int64  // minute of the last look
+	wallMS  int64  // clock at the last look
+	epoch   uint32 // of the clock
+}
+
+// cell is what a tally knows of one minute.
+type cell struct {
+	good, total int64
+	watchedMS   uint16 // 0 to 60,000
+	revision    uint32 // last told, 0 never
+	epoch       uint32 // when last told
+	failing     bool
+	passing     bool
+	open        bool // as last told
+	gap         bool // as last told
+}
+
+func (c cell) bucket(o Objective, m int64) Bucket {
+	b := Bucket{
+		Objective: o.Name, Hash: o.Hash, Minute: m, Epoch: c.epoch, Revision: c.revision,
+		Good: c.good, Total: c.total, Observed: uint8(c.watchedMS / 1000),
+		Open: c.open, Failing: c.failing && c.total == 0, Passing: c.passing, State: Measured,
+	}
+	if c.gap {
+		b.State = Gap
+	}
+	return b
+}
+
+func hourOf(minute int64) int64 {
+	h := minute / 60
+	if minute%60 < 0 {
+		h--
+	}
+	return h
+}
+
+// The keys carry the indicator's hash: what was counted for another indicator
+// is never continued.
+func headKey(hash uint64) string { return fmt.Sprintf("%016x/head", hash) }
+
+func hourKey(hash uint64, h int64) string {
+	return fmt.Sprintf("%016x/hour/%s", hash, strconv.FormatInt(h, 10))
+}
+
+// cell returns what is known of minute m, staged or stored.
+func (t *Tally) cell(m int64) (cell, error) {
+	if c, ok := t.staged[m]; ok {
+		return c, nil
+	}
+	h := hourOf(m)
+	if _, ok := t.hours[h]; !ok {
+		raw, err := t.opts.Load(hourKey(t.o.Hash, h))
+		if err != nil {
+			return cell{}, fmt.Errorf("tally of %s: read hour %d: %w", t.o.Name, h, err)
+		}
+		cells, err := decodeHour(h, raw)
+		if err != nil {
+			return cell{}, fmt.Errorf("tally of %s: read hour %d: %w", t.o.Name, h, err)
+		}
+		t.hours[h] = cells
+	}
+	return t.hours[h][m], nil
+}
+
+// committed is what is stored of minute m, whose hour is in memory.
+func (t *Tally) committed(m int64) cell { return t.hours[hourOf(m)][m] }
+
+func (t *Tally) stage(m int64, c cell) { t.staged[m] = c }
+
+// state adds to e what must be stored with it: the head and the hours touched.
+// Hours of sources that keep nothing are deleted once they leave the horizon.
+func (t *Tally) state(e *Emission) {
+	e.State = map[string][]byte{headKey(t.o.Hash): encodeHead(t.head)}
+	touched := map[int64]map[int64]cell{}
+	for m, c := range t.staged {
+		h := hourOf(m)
+		if touched[h] == nil {
+			touched[h] = maps.Clone(t.hours[h])
+		}
+		if touched[h] == nil {
+			touched[h] = map[int64]cell{}
+		}
+		touched[h][m] = c
+	}
+	keep := t.horizonHours()
+	for h, cells := range touched {
+		if t.o.Indicator.durable() || h >= hourOf(t.head.current)-keep {
+			e.State[hourKey(t.o.Hash, h)] = encodeHour(h, cells)
+		}
+	}
+	if t.o.Indicator.durable() || !t.saved.started {
+		return
+	}
+	for h := hourOf(t.saved.current) - keep; h < hourOf(t.head.current)-keep && len(e.State) < 1000; h++ {
+		if _, again := touched[h]; !again {
+			e.State[hourKey(t.o.Hash, h)] = nil
+		}
+	}
+}
+
+func (t *Tally) horizonHours() int64 { return max(1, int64(t.opts.Horizon/time.Hour)) }
+
+// evict drops hours outside the horizon from memory; they are stored.
+func (t *Tally) evict() {
+	now := hourOf(t.head.current)
+	for h := range t.hours {
+		if d := now - h; d > t.horizonHours() || -d > t.horizonHours() {
+			delete(t.hours, h)
+		}
+	}
+}
+
+const (
+	headVersion = 1
+	hourVersion = 1
+)
+
+// encodeHead: version, then varints of next, current, wall clock and epoch.
+func encodeHead(h head) []byte {
+	b := []byte{headVersion}
+	b = binary.AppendVarint(b, h.next)
+	b = binary.AppendVarint(b, h.current)
+	b = binary.AppendVarint(b, h.wallMS)
+	return binary.AppendUvarint(b, uint64(h.epoch))
+}
+
+func decodeHead(raw []byte) (head, error) {
+	r := reader{raw: raw}
+	if v := r.byte(); v != headVersion {
+		return head{}, fmt.Errorf("%w: head version %d", ErrState, v)
+	}
+	h := head{started: true, next: r.varint(), current: r.varint(), wallMS: r.varint(), epoch: r.uint32()}
+	if r.bad || len(r.raw) > 0 {
+		return head{}, fmt.Errorf("%w: head of %d bytes", ErrState, len(raw))
+	}
+	return h, nil
+}
+
+// Flags of a stored cell.
+const (
+	cellFailing = 1 << iota
+	cellPassing
+	cellOpen
+	cellGap
+	cellWatched // the whole minute: no milliseconds follow
+)
+
+// encodeHour: version, then for each known minute its offset in the hour, flags,
+// and varints of the milliseconds watched (unless the flag says all), revision,
+// epoch, total and bad.
+func encodeHour(h int64, cells map[int64]cell) []byte {
+	b := []byte{hourVersion}
+	for _, m := range slices.Sorted(maps.Keys(cells)) {
+		c := cells[m]
+		var flags byte
+		for i, set := range []bool{c.failing, c.passing, c.open, c.gap, c.watchedMS == 60_000} {
+			if set {
+				flags |= 1 << i
+			}
+		}
+		b = append(b, byte(m-h*60), flags)
+		if flags&cellWatched == 0 {
+			b = binary.AppendUvarint(b, uint64(c.watchedMS))
+		}
+		b = binary.AppendUvarint(b, uint64(c.revision))
+		b = binary.AppendUvarint(b, uint64(c.epoch))
+		b = binary.AppendUvarint(b, uint64(c.total))
+		b = binary.AppendUvarint(b, uint64(c.total-c.good))
+	}
+	return b
+}
+
+func decodeHour(h int64, raw []byte) (map[int64]cell, error) {
+	cells := map[int64]cell{}
+	if raw == nil {
+		return cells, nil
+	}
+	r := reader{raw: raw}
+	if v := r.byte(); v != hourVersion {
+		return nil, fmt.Errorf("%w: hour version %d", ErrState, v)
+	}
+	for len(r.raw) > 0 {
+		offset, flags := r.byte(), r.byte()
+		c := cell{
+			failing: flags&cellFailing != 0, passing: flags&cellPassing != 0,
+			open: flags&cellOpen != 0, gap: flags&cellGap != 0, watchedMS: 60_000,
+		}
+		if flags&cellWatched == 0 {
+			c.watchedMS = uint16(min(60_000, r.uint32()))
+		}
+		c.revision, c.epoch = r.uint32(), r.uint32()
+		c.total = r.count()
+		c.good = c.total - r.count()
+		_, twice := cells[h*60+int64(offset)]
+		if r.bad || offset > 59 || c.good < 0 || twice {
+			return nil, fmt.Errorf("%w: hour of %d bytes", ErrState, len(raw))
+		}
+		cells[h*60+int64(offset)] = c
+	}
+	return cells, nil
+}
+
+// reader takes fields off the front of raw; bad once one is missing or out of
+// range.
+type reader struct {
+	raw []byte
+	bad bool
+}
+
+func (r *reader) byte() byte {
+	if len(r.raw) == 0 {
+		r.bad = true
+		return 0
+	}
+	b := r.raw[0]
+	r.raw = r.raw[1:]
+	return b
+}
+
+func (r *reader) varint() int64 {
+	v, n := binary.Varint(r.raw)
+	if n <= 0 {
+		r.bad, r.raw = true, nil
+		return 0
+	}
+	r.raw = r.raw[n:]
+	return v
+}
+
+func (r *reader) uvarint(limit uint64) uint64 {
+	v, n := binary.Uvarint(r.raw)
+	if n <= 0 || v > limit {
+		r.bad, r.raw = true, nil
+		return 0
+	}
+	r.raw = r.raw[n:]
+	return v
+}
+
+func (r *reader) uint32() uint32 { return uint32(r.uvarint(1<<32 - 1)) }
+func (r *reader) count() int64   { return int64(r.uvarint(MaxCount)) }
