@@ -30,8 +30,10 @@ type Ack struct {
 
 // A Refusal is the body of every 4xx and 5xx answer. 409 means that the same
 // (session, lane, sequence) is held with another content: a cloned data folder.
-// 429 and 503 mean try again, after Retry-After seconds where it is given; any
-// other 4xx means that this block will never be accepted.
+// 429 and 503 mean try again, after Retry-After seconds where it is given. 401,
+// 403, 404, 405, 407, 408, 421 and 425 speak of the credential or the way there,
+// never of the block. Any other 4xx with a Refusal means that this block will
+// never be accepted; without one it is not the fleet that answered.
 type Refusal struct {
 	Error string `json:"error"`
 }
@@ -51,11 +53,12 @@ type Heartbeat struct {
 // LaneStats counts one lane of one data folder over its whole life.
 // Produced = acknowledged + lost + waiting, always.
 type LaneStats struct {
-	Produced int64            `json:"produced"`       // samples committed
-	Lost     map[string]int64 `json:"lost,omitempty"` // samples given up, by declared reason
-	Waiting  int64            `json:"waiting"`        // samples in the buffer now
-	Blocks   int64            `json:"blocks"`         // blocks in the buffer now
-	Bytes    int64            `json:"bytes"`          // their bytes
+	Produced int64            `json:"produced"`          // samples committed
+	Lost     map[string]int64 `json:"lost,omitempty"`    // samples given up, by declared reason
+	Refused  int64            `json:"refused,omitempty"` // samples turned away for want of room: not produced, their maker tries again
+	Waiting  int64            `json:"waiting"`           // samples in the buffer now
+	Blocks   int64            `json:"blocks"`            // blocks in the buffer now
+	Bytes    int64            `json:"bytes"`             // their bytes
 }
 
 // LostTotal sums the declared losses.

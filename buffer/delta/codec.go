@@ -1,0 +1,173 @@
+package delta
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+const (
+	// formatVersion is the first byte of every payload.
+	formatVersion = 1
+	// windowSize bounds the encoder's memory and what a decoder must keep.
+	windowSize = 128 << 10
+)
+
+// A Codec encodes and decodes payloads under fixed limits. It reuses its
+// compressors, about 1.5 MiB each, between calls, and is safe for concurrent
+// use.
+type Codec struct {
+	limits   Limits
+	encoders sync.Pool // of *zstd.Encoder
+	decoders sync.Pool // of *zstd.Decoder
+}
+
+// NewCodec makes a codec that holds both directions to lim.
+func NewCodec(lim Limits) (*Codec, error) {
+	if err := lim.Validate(); err != nil {
+		return nil, err
+	}
+	return &Codec{limits: lim}, nil
+}
+
+// Encode appends the payload of b to dst. The error wraps [ErrInvalid] or
+// [ErrLimit]; dst is then returned as it was.
+func (c *Codec) Encode(dst []byte, b Batch) ([]byte, error) {
+	e := newEncoder(c.limits)
+	if err := e.batch(b); err != nil {
+		return dst, err
+	}
+	sections := e.sections()
+	if size := int64(len(sections[0]) + len(sections[1]) + len(sections[2])); size > c.limits.Bytes {
+		return dst, fmt.Errorf("%w: %d bytes before compression, at most %d", ErrLimit, size, c.limits.Bytes)
+	}
+	z, err := c.encoder()
+	if err != nil {
+		return dst, err
+	}
+	defer c.encoders.Put(z)
+	out := append(dst, formatVersion)
+	for _, section := range sections {
+		out = appendSection(out, z, section)
+	}
+	return out, nil
+}
+
+// Decode reads a payload. The error wraps [ErrMalformed] or [ErrLimit]; nothing
+// of the payload may then be used. The batch shares no memory with payload.
+func (c *Codec) Decode(payload []byte) (Batch, error) {
+	if len(payload) == 0 || payload[0] != formatVersion {
+		return Batch{}, fmt.Errorf("%w: does not begin with format version %d", ErrMalformed, formatVersion)
+	}
+	z, err := c.decoder()
+	if err != nil {
+		return Batch{}, err
+	}
+	defer c.decoders.Put(z)
+	rest, budget := payload[1:], c.limits.Bytes
+	var sections [sectionCount][]byte
+	for i := range sections {
+		sections[i], rest, err = readSection(rest, z, budget)
+		if err != nil {
+			return Batch{}, fmt.Errorf("section %d: %w", i, err)
+		}
+		budget -= int64(len(sections[i]))
+	}
+	if len(rest) != 0 {
+		return Batch{}, fmt.Errorf("%w: %d bytes after the last section", ErrMalformed, len(rest))
+	}
+	return newDecoder(c.limits, sections).batch()
+}
+
+func (c *Codec) encoder() (*zstd.Encoder, error) {
+	if z, ok := c.encoders.Get().(*zstd.Encoder); ok {
+		return z, nil
+	}
+	z, err := zstd.NewWriter(nil,
+		zstd.WithEncoderConcurrency(1),
+		zstd.WithEncoderLevel(zstd.SpeedDefault),
+		zstd.WithWindowSize(windowSize),
+		zstd.WithLowerEncoderMem(true),
+		zstd.WithEncoderCRC(false)) // the block's header has one over everything
+	if err != nil {
+		return nil, fmt.Errorf("start compressor: %w", err)
+	}
+	return z, nil
+}
+
+func (c *Codec) decoder() (*zstd.Decoder, error) {
+	if z, ok := c.decoders.Get().(*zstd.Decoder); ok {
+		return z, nil
+	}
+	z, err := zstd.NewReader(nil,
+		zstd.WithDecoderConcurrency(1),
+		zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxMemory(uint64(c.limits.Bytes)))
+	if err != nil {
+		return nil, fmt.Errorf("start decompressor: %w", err)
+	}
+	return z, nil
+}
+
+// appendSection writes one section: its length, whether it is compressed, and
+// its bytes, compressed where that is smaller.
+func appendSection(dst []byte, z *zstd.Encoder, section []byte) []byte {
+	packed := z.EncodeAll(section, nil)
+	if len(packed)+2 >= len(section) {
+		dst = appendUvarint(dst, uint64(len(section))<<1)
+		return append(dst, section...)
+	}
+	dst = appendUvarint(dst, uint64(len(section))<<1|1)
+	dst = appendUvarint(dst, uint64(len(packed)))
+	return append(dst, packed...)
+}
+
+// readSection is the inverse of appendSection; it returns what follows it. The
+// section shares no memory with src if it was compressed.
+func readSection(src []byte, z *zstd.Decoder, budget int64) (section, rest []byte, err error) {
+	r := reader{src: src}
+	head := r.uvarint()
+	size, packed := head>>1, head&1 == 1
+	if r.err == nil && size > uint64(max(budget, 0)) {
+		return nil, nil, fmt.Errorf("%w: %d bytes after decompression, at most %d", ErrLimit, size, budget)
+	}
+	if !packed {
+		section = r.bytes(size)
+		return section, r.src, r.err
+	}
+	body := r.bytes(r.uvarint())
+	if r.err != nil {
+		return nil, nil, r.err
+	}
+	// What a frame claims of itself is checked against the budget before memory
+	// is taken for it.
+	section, err = z.DecodeAll(body, make([]byte, 0, min(size, uint64(len(body))*16+64)))
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if uint64(len(section)) != size {
+		return nil, nil, fmt.Errorf("%w: section of %d bytes where %d were announced", ErrMalformed, len(section), size)
+	}
+	return section, r.src, nil
+}
+
+// Encode appends the payload of b to dst under [DefaultLimits]. A caller with
+// many batches keeps a [Codec] instead.
+func Encode(dst []byte, b Batch) ([]byte, error) {
+	c, err := NewCodec(DefaultLimits())
+	if err != nil {
+		return dst, err
+	}
+	return c.Encode(dst, b)
+}
+
+// Decode reads one payload under lim. A caller with many payloads keeps a
+// [Codec] instead.
+func Decode(payload []byte, lim Limits) (Batch, error) {
+	c, err := NewCodec(lim)
+	if err != nil {
+		return Batch{}, err
+	}
+	return c.Decode(payload)
+}

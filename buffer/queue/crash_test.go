@@ -1,0 +1,195 @@
+package queue_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"ghostlight/buffer"
+	"ghostlight/buffer/queue"
+	"ghostlight/buffer/wire"
+)
+
+// The test binary is its own victim: with this set it appends until it is killed.
+const crashDir = "GHOSTLIGHT_QUEUE_CRASH_DIR"
+
+const crashRounds = 15
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(crashDir); dir != "" {
+		if err := appendForEver(dir, os.Getenv("GHOSTLIGHT_QUEUE_CRASH_ROUND")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	// Each check is a few dozen fsyncs; -rapid.checks after this still wins.
+	if err := flag.Set("rapid.checks", "30"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// appendForEver appends to both files from several goroutines and prints what was
+// acknowledged, each name once, and "cursor n" for the state committed with it.
+// Blocks of the backlog are acknowledged meanwhile: "gone" before, as the fleet
+// would know it.
+func appendForEver(dir, round string) error {
+	ctx := context.Background()
+	q, err := queue.Open(ctx, queue.Options{Dir: dir, DiskBudget: 64 << 20, RevenueReserve: 64 << 10})
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, 5)
+	for g := range 4 {
+		go func() {
+			for i := 0; ; i++ {
+				name := fmt.Sprintf("n%s_%d_%d", round, g, i)
+				c := queue.Commit{Entries: []queue.Entry{entry(buffer.Revenue, name+"_r", 1), entry(buffer.Detail, name+"_d", 1)}}
+				c.State = map[string][]byte{fmt.Sprintf("cursor/%d", g): []byte(name)}
+				if err := q.Append(ctx, c); err != nil {
+					failed <- err
+					return
+				}
+				fmt.Printf("kept %s_r\nkept %s_d\ncursor %d %s\n", name, name, g, name)
+			}
+		}()
+	}
+	go func() {
+		for {
+			blocks, err := q.Next(ctx, 2)
+			if err != nil {
+				failed <- err
+				return
+			}
+			for _, b := range blocks {
+				name, err := metricOf(b)
+				if err != nil {
+					failed <- err
+					return
+				}
+				fmt.Printf("gone %s\n", name)
+				if err := q.Ack(ctx, wire.Ack{Session: b.Session, Lane: b.Lane, Ranges: []wire.Range{{First: b.Seq, Last: b.Seq}}}); err != nil {
+					failed <- err
+					return
+				}
+			}
+		}
+	}()
+	return <-failed
+}
+
+// What a child said before it died.
+type testimony struct {
+	kept    map[string]bool
+	gone    map[string]bool
+	cursors map[string]string
+}
+
+// A child is killed at a random moment; what it said is believed line by line.
+func runAndKill(t *testing.T, dir string, round int, after time.Duration, said *testimony) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), crashDir+"="+dir, "GHOSTLIGHT_QUEUE_CRASH_ROUND="+strconv.Itoa(round))
+	cmd.Stderr = t.Output()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	first := true
+	for lines.Scan() {
+		if first { // the moment counts from the first acknowledgement
+			first = false
+			time.AfterFunc(after, func() { cmd.Process.Kill() })
+		}
+		switch words := strings.Fields(lines.Text()); {
+		case len(words) == 2 && words[0] == "kept":
+			said.kept[words[1]] = true
+		case len(words) == 2 && words[0] == "gone":
+			said.gone[words[1]] = true
+		case len(words) == 3 && words[0] == "cursor":
+			said.cursors[words[1]] = words[2]
+		}
+	}
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != -1 {
+		t.Fatalf("child was not killed: %v", err)
+	}
+	if first {
+		t.Fatal("child acknowledged nothing")
+	}
+}
+
+func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
+	dir := t.TempDir()
+	said := &testimony{kept: map[string]bool{}, gone: map[string]bool{}, cursors: map[string]string{}}
+	present := map[string]int{}
+	random := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
+	for round := range crashRounds {
+		runAndKill(t, dir, round, time.Duration(random.IntN(60_000))*time.Microsecond, said)
+
+		q := open(t, dir, &clock{t: time.Now()})
+		state, err := q.State(t.Context(), "cursor/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for g, name := range said.cursors {
+			if got := string(state["cursor/"+g]); sequenceOf(got) < sequenceOf(name) {
+				t.Errorf("round %d: cursor %s is at %q after %q was acknowledged", round, g, got, name)
+			}
+		}
+		seen := map[string]bool{}
+		for _, b := range next(t, q, 1<<20) {
+			id := fmt.Sprintf("%d %d %d", b.Session, b.Lane, b.Seq)
+			if seen[id] {
+				t.Errorf("round %d: block %s is there twice", round, id)
+			}
+			seen[id] = true
+			present[name(t, b)]++
+			ack(t, q, b) // whatever is found is taken, as a fleet would
+		}
+		for _, s := range q.Stats() {
+			if s.Waiting != 0 || s.LostTotal() != 0 {
+				t.Errorf("round %d: %+v after everything was taken", round, s)
+			}
+		}
+		if n := q.Quarantined(); n != 0 {
+			t.Errorf("round %d: %d files were taken for damaged", round, n)
+		}
+		q.Close()
+	}
+	for name := range said.kept {
+		if present[name] == 0 && !said.gone[name] {
+			t.Errorf("block %s was acknowledged and is missing", name)
+		}
+	}
+	for name, n := range present {
+		if n > 1 {
+			t.Errorf("block %s was there %d times", name, n)
+		}
+	}
+	t.Logf("%d blocks acknowledged, %d taken before the kills, %d found after them", len(said.kept), len(said.gone), len(present))
+}
+
+// sequenceOf is the number of an append within its round, and its round before.
+func sequenceOf(name string) int {
+	var round, g, i int
+	if n, err := fmt.Sscanf(name, "n%d_%d_%d", &round, &g, &i); err != nil || n != 3 {
+		return -1
+	}
+	return round<<32 | i
+}

@@ -1,0 +1,225 @@
+package queue_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ghostlight/buffer"
+	"ghostlight/buffer/queue"
+)
+
+// big is an entry whose block takes several pages, for its samples have nothing
+// in common.
+func big(lane buffer.Lane, name string, samples int) queue.Entry {
+	e := entry(lane, name, samples)
+	random := rand.New(rand.NewPCG(3, uint64(len(name))))
+	for i := range e.Batch.Series[0].Samples {
+		e.Batch.Series[0].Samples[i].Value = random.Float64()
+	}
+	return e
+}
+
+// fill returns the files of a closed buffer with n small blocks of revenue and n
+// large ones of detail, and their names.
+func fill(t *testing.T, n int) (all map[string]bool, files map[string][]byte) {
+	t.Helper()
+	dir := t.TempDir()
+	q := open(t, dir, newClock())
+	all, files = map[string]bool{}, map[string][]byte{}
+	for i := range n {
+		small, large := fmt.Sprintf("small_%d", i), fmt.Sprintf("large_%d", i)
+		all[small], all[large] = true, true
+		add(t, q, entry(buffer.Revenue, small, 2), big(buffer.Detail, large, 1500))
+	}
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []string{"revenue.db", "telemetry.db"} {
+		data, err := os.ReadFile(filepath.Join(dir, f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[f] = data
+	}
+	return all, files
+}
+
+// found opens a folder and takes everything out of it.
+func found(t *testing.T, dir string) (names map[string]int, q *queue.Queue) {
+	t.Helper()
+	q = open(t, dir, newClock())
+	names = map[string]int{}
+	acked := map[buffer.Lane]int64{}
+	for {
+		blocks := next(t, q, 100)
+		if len(blocks) == 0 {
+			break
+		}
+		for _, b := range blocks {
+			names[name(t, b)]++
+			h, _, err := buffer.Open(b.Block)
+			if err != nil {
+				t.Fatal(err)
+			}
+			acked[b.Lane] += int64(h.Samples)
+			ack(t, q, b)
+		}
+	}
+	balanced(t, q, acked)
+	return names, q
+}
+
+func TestDamagedFilesKeepTheirIntactBlocks(t *testing.T) {
+	const blocks = 60
+	all, whole := fill(t, blocks)
+	for _, tc := range []struct {
+		name   string
+		file   string
+		damage func(t *testing.T, data []byte) []byte
+		least  int // blocks of the file's that must be found
+	}{
+		{"header destroyed", "telemetry.db", func(_ *testing.T, b []byte) []byte { clear(b[:100]); return b }, blocks},
+		{"schema page destroyed", "telemetry.db", func(_ *testing.T, b []byte) []byte { clear(b[:4096]); return b }, blocks},
+		{"cut in half", "telemetry.db", func(_ *testing.T, b []byte) []byte { return b[:len(b)/2] }, blocks/2 - 5},
+		{"torn in the middle of a page", "telemetry.db", func(_ *testing.T, b []byte) []byte { return b[:len(b)-4096*3-1000] }, blocks - 5},
+		{"three pages overwritten", "telemetry.db", func(_ *testing.T, b []byte) []byte {
+			for _, page := range []int{20, 50, 80} {
+				copy(b[page*4096:], bytes.Repeat([]byte{0xa5}, 4096))
+			}
+			return b
+		}, blocks - 4},
+		{"one bit of a block flipped", "telemetry.db", func(_ *testing.T, b []byte) []byte {
+			b[len(b)/2+2000] ^= 4
+			return b
+		}, blocks - 1},
+		{"not a database", "telemetry.db", func(_ *testing.T, b []byte) []byte { return []byte("hello, this is not a database") }, 0},
+		{"empty", "revenue.db", func(_ *testing.T, b []byte) []byte { return nil }, 0},
+		{"revenue header destroyed", "revenue.db", func(_ *testing.T, b []byte) []byte { clear(b[:100]); return b }, blocks},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := t.TempDir()
+			for file, data := range whole {
+				data = bytes.Clone(data)
+				if file == tc.file {
+					data = tc.damage(t, data)
+				}
+				if err := os.WriteFile(filepath.Join(dir, file), data, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, q := found(t, dir)
+			kind, other := "large_", "small_"
+			if tc.file == "revenue.db" {
+				kind, other = other, kind
+			}
+			n := 0
+			for name := range all {
+				switch {
+				case got[name] > 1:
+					t.Errorf("%s was found %d times", name, got[name])
+				case bytes.HasPrefix([]byte(name), []byte(other)) && got[name] == 0:
+					t.Errorf("%s is in the other file and is missing", name)
+				case bytes.HasPrefix([]byte(name), []byte(kind)):
+					n += got[name]
+				}
+			}
+			if n < tc.least {
+				t.Errorf("%d of %d blocks found, want at least %d", n, blocks, tc.least)
+			}
+			add(t, q, entry(buffer.Revenue, "after", 1), entry(buffer.Detail, "after", 1))
+			if len(next(t, q, 9)) != 2 {
+				t.Error("the buffer does not work after the damage")
+			}
+		})
+	}
+}
+
+func TestLossByDamageIsCounted(t *testing.T) {
+	dir := t.TempDir()
+	all, files := fill(t, 20)
+	path := filepath.Join(dir, "telemetry.db")
+	data := files["telemetry.db"]
+	if err := os.WriteFile(filepath.Join(dir, "revenue.db"), files["revenue.db"], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data[:len(data)/2], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, q := found(t, dir)
+	if q.Quarantined() != 1 {
+		t.Errorf("%d files quarantined, want 1", q.Quarantined())
+	}
+	if _, err := os.Stat(path + ".damaged"); err != nil {
+		t.Errorf("damaged file was not kept aside: %v", err)
+	}
+	want := int64(len(all)-len(got)) * 1500
+	if s := q.Stats()[buffer.Detail]; want == 0 || s.Produced != 20*1500 || s.Lost[queue.LostCorrupt] != want {
+		t.Errorf("stats %+v, want %d produced and %d lost", s, 20*1500, want)
+	}
+}
+
+// A process that dies leaves its last commits in the write-ahead log; damage to
+// the database beside it must not cost them.
+func TestBlocksInTheLogOfADamagedFileAreKept(t *testing.T) {
+	live, dir := t.TempDir(), t.TempDir()
+	q := open(t, live, newClock())
+	want := map[string]int{}
+	for i := range 10 {
+		add(t, q, big(buffer.Detail, fmt.Sprint("m", i), 1500))
+		want[fmt.Sprint("m", i)] = 1
+	}
+	for _, suffix := range []string{"", "-wal"} { // as kill -9 would leave them
+		data, err := os.ReadFile(filepath.Join(live, "telemetry.db"+suffix))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if suffix == "" {
+			data = append(bytes.Repeat([]byte{0xff}, 100), data[min(100, len(data)):]...)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "telemetry.db"+suffix), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, _ := found(t, dir)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("blocks found (-want +got):\n%s", d)
+	}
+}
+
+func TestRandomDamageIsNeverFatal(t *testing.T) {
+	_, whole := fill(t, 12)
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		victim := t.TempDir()
+		for f, data := range whole {
+			data = bytes.Clone(data)
+			for range 1 + random.IntN(40) {
+				data[random.IntN(len(data))] ^= byte(1 + random.IntN(255))
+			}
+			if err := os.WriteFile(filepath.Join(victim, f), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		names, q := found(t, victim)
+		for n, count := range names {
+			if count != 1 {
+				t.Errorf("seed %d: %s was found %d times", seed, n, count)
+			}
+		}
+		c := queue.Commit{Entries: []queue.Entry{entry(buffer.Revenue, "after", 1), entry(buffer.Health, "after", 1)}}
+		err := q.Append(t.Context(), c)
+		if err != nil { // damage found only now is repaired by the first to meet it
+			err = q.Append(t.Context(), c)
+		}
+		if err != nil {
+			t.Errorf("seed %d: the buffer does not work after the damage: %v", seed, err)
+		}
+		q.Close()
+	}
+}

@@ -1,0 +1,287 @@
+package queue
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"ghostlight/buffer"
+	"ghostlight/internal/sqlite"
+)
+
+const (
+	// deleteBatch rows are deleted by one statement.
+	deleteBatch = 500
+	// vacuumPages are given back to the file system after one commit at most.
+	vacuumPages = 256
+)
+
+// A change is one transaction on one file under way, and what memory must learn
+// of it once it is committed.
+type change struct {
+	ctx     context.Context
+	tx      *sql.Tx
+	f       *file
+	counts  map[buffer.Lane]counts // of the lanes that change
+	lastSeq map[buffer.Lane]buffer.Seq
+	gone    []key
+}
+
+// write commits all that group asks of f in one transaction.
+func (q *Queue) write(f *file, group []*op) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.db == nil {
+		return ErrClosed
+	}
+	// One caller's impatience must not undo what others wait for.
+	ctx := context.Background()
+	c := &change{ctx: ctx, f: f, counts: map[buffer.Lane]counts{}, lastSeq: map[buffer.Lane]buffer.Seq{}}
+	err := inTx(ctx, f.db, func(tx *sql.Tx) error {
+		c.tx = tx
+		return q.apply(c, group)
+	})
+	if err != nil {
+		return f.recover(ctx, fmt.Errorf("%s: %w", f.path, err))
+	}
+	for lane, n := range c.counts {
+		f.counts[lane] = n
+	}
+	for lane, seq := range c.lastSeq {
+		f.lastSeq[lane] = seq
+	}
+	f.publish()
+	q.mu.Lock()
+	for _, k := range c.gone {
+		q.flight.gone(k)
+	}
+	q.mu.Unlock()
+	if err := f.vacuum(ctx); err != nil && !sqlite.IsFull(err) {
+		q.log.Warn("space could not be given back to the disk", slog.String("file", f.path), slog.Any("error", err))
+	}
+	return nil
+}
+
+// apply does all work of a transaction.
+func (q *Queue) apply(c *change, group []*op) error {
+	now := q.now().UnixMilli()
+	revenue := c.f.holds(buffer.Revenue)
+	for _, o := range group {
+		for _, r := range o.removes {
+			if err := c.remove(r); err != nil {
+				return err
+			}
+		}
+		for _, b := range o.appends {
+			if !c.f.holds(b.header.Lane) {
+				continue
+			}
+			if err := c.add(q.gen, q.session, b, now); err != nil {
+				return err
+			}
+		}
+		if revenue {
+			if err := c.setState(o.state); err != nil {
+				return err
+			}
+		}
+	}
+	if !revenue {
+		if err := q.evict(c, q.budget); err != nil {
+			return err
+		}
+	}
+	for lane, n := range c.counts {
+		if err := writeCounts(c.ctx, c.tx, lane, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lane returns the counts of a lane to change.
+func (c *change) lane(lane buffer.Lane) counts {
+	if n, ok := c.counts[lane]; ok {
+		return n
+	}
+	return c.f.counts[lane].clone()
+}
+
+// add seals a block with the next sequence of its lane and inserts it.
+func (c *change) add(gen generation, session buffer.Session, b pendingBlock, now int64) error {
+	h := b.header
+	seq, ok := c.lastSeq[h.Lane]
+	if !ok {
+		seq = c.f.lastSeq[h.Lane]
+	}
+	if seq++; seq > maxSeq {
+		return fmt.Errorf("lane %s has used all its sequences: start again for a new session", h.Lane)
+	}
+	h.Session, h.Seq = session, seq
+	data := buffer.Seal(h, b.payload)
+	_, err := c.tx.ExecContext(c.ctx, "INSERT INTO blocks (id, session, samples, created, data) VALUES (?, ?, ?, ?, ?)",
+		makeKey(h.Lane, gen, seq), int64(session), h.Samples, now, data)
+	if err != nil {
+		return err
+	}
+	c.lastSeq[h.Lane] = seq
+	n := c.lane(h.Lane)
+	n.added(int64(h.Samples), int64(len(data)))
+	c.counts[h.Lane] = n
+	return nil
+}
+
+func (c *change) setState(state map[string][]byte) error {
+	for k, v := range state {
+		var err error
+		if v == nil {
+			_, err = c.tx.ExecContext(c.ctx, "DELETE FROM state WHERE key = ?", k)
+		} else {
+			_, err = c.tx.ExecContext(c.ctx, "INSERT INTO state (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", k, v)
+		}
+		if err != nil {
+			return fmt.Errorf("set state %q: %w", k, err)
+		}
+	}
+	return nil
+}
+
+// A row is what is known of a block without reading it.
+type row struct {
+	id      key
+	samples int64
+	bytes   int64
+}
+
+// rows returns at most limit blocks between two keys, the oldest first.
+func (c *change) rows(first, last key, limit int) ([]row, error) {
+	rows, err := c.tx.QueryContext(c.ctx, "SELECT id, samples, length(data) FROM blocks WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?", first, last, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []row
+	for rows.Next() {
+		var r row
+		if err := rows.Scan(&r.id, &r.samples, &r.bytes); err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, rows.Err()
+}
+
+// remove deletes a range in batches.
+func (c *change) remove(r removal) error {
+	if !c.f.holds(r.first.lane()) {
+		return nil
+	}
+	for first := r.first; first <= r.last; {
+		rows, err := c.rows(first, r.last, deleteBatch)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		end := rows[len(rows)-1].id
+		if _, err := c.tx.ExecContext(c.ctx, "DELETE FROM blocks WHERE id BETWEEN ? AND ?", first, end); err != nil {
+			return err
+		}
+		for _, row := range rows {
+			c.forget(row, r.reason)
+		}
+		first = end + 1
+	}
+	return nil
+}
+
+// forget counts a deleted row.
+func (c *change) forget(r row, reason string) {
+	n := c.lane(r.id.lane())
+	n.removed(r.samples, r.bytes, reason)
+	c.counts[r.id.lane()] = n
+	c.gone = append(c.gone, r.id)
+}
+
+// refused counts samples turned away. They are written with the next commit.
+func (f *file) refused(group []*op) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, o := range group {
+		for _, b := range o.appends {
+			if f.holds(b.header.Lane) {
+				n := f.counts[b.header.Lane]
+				n.Refused += int64(b.header.Samples)
+				f.counts[b.header.Lane] = n
+			}
+		}
+	}
+	f.publish()
+}
+
+// vacuum gives free pages back to the file system once they are many.
+func (f *file) vacuum(ctx context.Context) error {
+	pages, free, _, err := f.pages(ctx, f.db)
+	if err != nil || free < vacuumPages || free < pages/4 {
+		return err
+	}
+	rows, err := f.db.QueryContext(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumPages))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() { // each step frees pages
+	}
+	return rows.Err()
+}
+
+// checkpoint moves the write-ahead log into the file and cuts it, if there is
+// room. Nothing depends on it: the next commit finds out what room there is.
+func (f *file) checkpoint() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.db == nil {
+		return
+	}
+	var busy, pages, moved int
+	_ = f.db.QueryRowContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &moved)
+}
+
+// logSize is the length of the write-ahead log in bytes.
+func (f *file) logSize() int64 {
+	info, err := os.Stat(f.path + "-wal")
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// A querier is a database or a transaction.
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// pages returns the file's size in pages, how many are free, and their size.
+func (f *file) pages(ctx context.Context, db querier) (pages, free, size int64, err error) {
+	for _, p := range []struct {
+		name string
+		into *int64
+	}{{"page_count", &pages}, {"freelist_count", &free}, {"page_size", &size}} {
+		if err := db.QueryRowContext(ctx, "PRAGMA "+p.name).Scan(p.into); err != nil {
+			return 0, 0, 0, err
+		}
+	}
+	return pages, free, size, nil
+}
+
+// recover rebuilds the file if err says that it is damaged, and returns err. The
+// caller holds mu.
+func (f *file) recover(ctx context.Context, err error) error {
+	if !sqlite.IsCorrupt(err) {
+		return err
+	}
+	if failed := f.rebuild(ctx, err); failed != nil {
+		return fmt.Errorf("%w; rebuilding it failed: %w", err, failed)
+	}
+	return fmt.Errorf("%w; it was rebuilt from its intact blocks: try again", err)
+}
