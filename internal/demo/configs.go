@@ -1,0 +1,145 @@
+package demo
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/goccy/go-yaml"
+
+	"ghostlight/slo/shipped"
+	journeys "ghostlight/synthetics/shipped"
+)
+
+// What the demo asks of its programs: short intervals, so that a person sees
+// things happen.
+const (
+	scrapeInterval = "5s"
+	journeyEvery   = "5s"
+	darkAfter      = "15s"
+	currency       = "GBP"
+)
+
+// m is a piece of a configuration file.
+type m = map[string]any
+
+// writeConfigs writes the files of all processes into the data folder.
+func (l layout) writeConfigs() error {
+	files := map[string]any{
+		l.config("fleet"): l.fleetConfig(),
+		l.config("hub"):   l.hubConfig(),
+	}
+	for _, v := range l.venues {
+		files[l.config(v.edgecore())] = l.edgecoreConfig(v)
+		files[l.config(v.agent())] = l.agentConfig(v)
+	}
+	for _, dir := range []string{filepath.Dir(l.config("x")), l.logs()} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("prepare the data folder: %w", err)
+		}
+	}
+	for path, config := range files {
+		text, err := yaml.MarshalWithOptions(config, yaml.Indent(2), yaml.IndentSequence(true))
+		if err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
+		}
+		// The files hold credentials.
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			return fmt.Errorf("prepare the data folder: %w", err)
+		}
+	}
+	journey, err := everyFewSeconds(journeys.RevenuePathYAML())
+	if err != nil {
+		return err
+	}
+	for path, text := range map[string][]byte{l.config("journey"): journey, l.config("objectives"): shipped.Checkout()} {
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			return fmt.Errorf("prepare the data folder: %w", err)
+		}
+	}
+	return nil
+}
+
+// everyFewSeconds gives a journey the demo's schedule.
+func everyFewSeconds(text []byte) ([]byte, error) {
+	for key, value := range map[string]string{"schedule": `"@every ` + journeyEvery + `"`, "jitter": "500ms"} {
+		found := false
+		var out bytes.Buffer
+		for line := range bytes.Lines(text) {
+			if bytes.HasPrefix(line, []byte(key+":")) {
+				found = true
+				line = []byte(key + ": " + value + "\n")
+			}
+			out.Write(line)
+		}
+		if !found {
+			return nil, fmt.Errorf("the shipped journey has no line %q to set for the demo", key+":")
+		}
+		text = out.Bytes()
+	}
+	return text, nil
+}
+
+func (l layout) fleetConfig() m {
+	var nodes []m
+	for _, v := range l.venues {
+		nodes = append(nodes, m{"region": v.region, "venue": v.name, "name": v.node, "token": v.token, "contact": "front of house at " + v.name})
+	}
+	return m{
+		"listen":     addr(l.fleetPort()),
+		"data_dir":   l.data("fleet"),
+		"dark_after": darkAfter,
+		"api_token":  l.apiToken,
+		"nodes":      nodes,
+	}
+}
+
+func (l layout) hubConfig() m {
+	return m{
+		"role":     "hub",
+		"name":     "hub",
+		"listen":   addr(l.hubPort()),
+		"data_dir": l.data("hub"),
+		"hub":      m{"token": l.hubToken},
+		"catalog":  m{"seed": 1, "items": 40},
+		"currency": currency,
+	}
+}
+
+func (l layout) edgecoreConfig(v venue) m {
+	return m{
+		"role":          "node",
+		"name":          v.node,
+		"listen":        addr(v.edgePort()),
+		"admin":         m{"listen": addr(v.adminPort()), "token": v.adminToken},
+		"data_dir":      l.data(v.edgecore()),
+		"hub":           m{"url": url(v.toHubPort()), "token": l.hubToken},
+		"synthetic_key": l.synthetic,
+		"otlp":          m{"endpoint": url(v.otlpHTTPPort())},
+		"cache":         m{"verify_interval": scrapeInterval},
+		"currency":      currency,
+	}
+}
+
+func (l layout) agentConfig(v venue) m {
+	return m{
+		"node":     m{"region": v.region, "venue": v.name, "name": v.node},
+		"data_dir": l.data(v.agent()),
+		"fleet":    m{"url": url(v.toFleetPort()), "token": v.token},
+		"page":     m{"listen": addr(v.pagePort())},
+		"scrape": m{"interval": scrapeInterval, "timeout": "4s", "targets": []m{
+			{"job": "edgecore", "url": url(v.adminPort()) + "/metrics"},
+		}},
+		"host":       m{"enabled": true, "interval": scrapeInterval},
+		"otlp":       m{"grpc": addr(v.otlpGRPCPort()), "http": addr(v.otlpHTTPPort())},
+		"edgecore":   m{"url": url(v.edgePort()), "admin_url": url(v.adminPort()), "admin_token": v.adminToken, "synthetic_key": l.synthetic},
+		"journeys":   []m{{"file": l.config("journey")}},
+		"objectives": []m{{"file": l.config("objectives")}},
+		"heal": m{
+			"supervisor":   m{"socket": l.socket()},
+			"restart":      m{"unit": v.edgecore(), "cool_down": "20s", "per_hour": 12},
+			"cache_repair": m{"cool_down": "15s", "per_hour": 12},
+		},
+	}
+}
