@@ -1,0 +1,85 @@
+package app
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"ghostlight/buffer"
+	"ghostlight/fleet/ingest"
+	"ghostlight/fleet/report"
+	"ghostlight/fleet/status"
+	"ghostlight/fleet/tsdb"
+	"ghostlight/fleet/web"
+	"ghostlight/internal/daemon"
+)
+
+// pages joins the books with the views, reports and pages made of them.
+func (a *App) pages(r *rooms) (http.Handler, error) {
+	views, err := status.New(status.Options{
+		Nodes: r.nodes, History: r.nodes, Sales: r.sales, Ledger: r.ledger, Calendar: r.events,
+		Metrics: metricsOf(r.series), Accepted: samplesOf(r.ingest),
+	})
+	if err != nil {
+		return nil, err
+	}
+	reports, err := report.New(report.Options{Nodes: r.nodes, History: r.nodes, Sales: r.sales, Ledger: r.ledger, Calendar: r.events})
+	if err != nil {
+		return nil, err
+	}
+	return web.New(web.Options{
+		Views: views, Reports: reports, Calendar: r.events, Journal: taken{r.ingest},
+		APIToken: a.cfg.APIToken, Version: daemon.Version, Log: a.log,
+	})
+}
+
+func metricsOf(db *tsdb.DB) status.Metrics {
+	return func(ctx context.Context, query string, from, to time.Time, step time.Duration) ([]status.Series, error) {
+		found, err := db.QueryRange(ctx, query, from, to, step)
+		if err != nil {
+			return nil, err
+		}
+		out := make([]status.Series, 0, len(found))
+		for _, s := range found {
+			out = append(out, status.Series(s))
+		}
+		return out, nil
+	}
+}
+
+func samplesOf(in *ingest.Ingest) status.Accepted {
+	return func(context.Context) (map[buffer.Source]map[buffer.Lane]int64, error) {
+		out := map[buffer.Source]map[buffer.Lane]int64{}
+		for src, lanes := range in.Accepted() {
+			out[src] = map[buffer.Lane]int64{}
+			for lane, a := range lanes {
+				out[src][lane] = a.Samples
+			}
+		}
+		return out, nil
+	}
+}
+
+// taken lists what the ingest accepted, by node and lane.
+type taken struct{ ingest *ingest.Ingest }
+
+// Accepted implements [web.Journal].
+func (t taken) Accepted(context.Context) ([]web.Accepted, error) {
+	out := []web.Accepted{}
+	for src, lanes := range t.ingest.Accepted() {
+		for lane, a := range lanes {
+			out = append(out, web.Accepted{
+				Region: src.Region, Venue: src.Venue, Node: src.Node, Lane: lane, Blocks: a.Blocks, Samples: a.Samples, Records: a.Records,
+			})
+		}
+	}
+	slices.SortFunc(out, func(a, b web.Accepted) int {
+		if c := strings.Compare(a.Region+"/"+a.Venue+"/"+a.Node, b.Region+"/"+b.Venue+"/"+b.Node); c != 0 {
+			return c
+		}
+		return int(a.Lane) - int(b.Lane)
+	})
+	return out, nil
+}

@@ -1,0 +1,150 @@
+// Package config is the fleet's configuration: one strict YAML file. What it does
+// not understand it refuses, naming file, line, column and field.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"ghostlight/buffer"
+	"ghostlight/buffer/delta"
+	"ghostlight/internal/strictyaml"
+)
+
+// Config is fleet.yaml.
+type Config struct {
+	// Listen is the address of pages, APIs and the nodes' door. The default
+	// is 127.0.0.1:7600.
+	Listen string `yaml:"listen"`
+	// DataDir is the folder that everything is kept in. One fleet uses it at a
+	// time.
+	DataDir string `yaml:"data_dir"`
+	// Retention is how long samples are kept, at least 1d. The default is 1y.
+	Retention strictyaml.Duration `yaml:"retention"`
+	// DarkAfter is the silence after which a node is dark, at least 1s. The
+	// default is 15s.
+	DarkAfter strictyaml.Duration `yaml:"dark_after"`
+	// Nodes are the nodes of the fleet. Nobody else is let in.
+	Nodes []Node `yaml:"nodes"`
+	// APIToken is what a call must carry that changes something, such as
+	// starting an event. Empty: no such call is allowed.
+	APIToken string `yaml:"api_token"`
+	// MemoryLimit is what the process aims to stay below, at least 128MiB. An
+	// eighth of it caches time series. The default is 512MiB.
+	MemoryLimit strictyaml.Bytes `yaml:"memory_limit"`
+	// Limits bound what one node can send and what waits to be stored.
+	Limits Limits `yaml:"limits"`
+}
+
+// A Node is one node that may send.
+type Node struct {
+	// Region, Venue and Name identify it: 1 to 63 characters of a-z, 0-9, '-',
+	// '_', '.'. They become the labels region, venue and node.
+	Region string `yaml:"region"`
+	Venue  string `yaml:"venue"`
+	Name   string `yaml:"name"`
+	// Token is the node's credential, at least 8 characters, its own.
+	Token string `yaml:"token"`
+	// Contact is whom to ring at the venue; free text.
+	Contact string `yaml:"contact"`
+}
+
+// MinToken is the least length of a node's token in bytes.
+const MinToken = 8
+
+// Source is the node's identity.
+func (n Node) Source() buffer.Source {
+	return buffer.Source{Region: n.Region, Venue: n.Venue, Node: n.Name}
+}
+
+// Limits bound what one node can send and what waits to be stored.
+type Limits struct {
+	// BlockBytes is the largest block, 1KiB to 4MiB. The default is 4MiB.
+	BlockBytes strictyaml.Bytes `yaml:"block_bytes"`
+	// SeriesPerBlock is the most series of one block. The default is 50000.
+	SeriesPerBlock int `yaml:"series_per_block"`
+	// JournalBytes is how much may be acknowledged and wait to be stored for
+	// good, at least 16MiB; beyond it nodes are told to wait. The default is 1GiB.
+	JournalBytes strictyaml.Bytes `yaml:"journal_bytes"`
+}
+
+// Default is the configuration of an empty file. It is not valid yet: it has no
+// folder and no nodes.
+func Default() Config {
+	return Config{
+		Listen:      "127.0.0.1:7600",
+		Retention:   strictyaml.Duration(365 * 24 * time.Hour),
+		DarkAfter:   strictyaml.Duration(15 * time.Second),
+		MemoryLimit: 512 << 20,
+		Limits:      Limits{BlockBytes: buffer.MaxBlockBytes, SeriesPerBlock: delta.DefaultLimits().Series, JournalBytes: 1 << 30},
+	}
+}
+
+// Load reads a file over the defaults.
+func Load(path string) (Config, error) {
+	c := Default()
+	err := strictyaml.Load(path, &c)
+	return c, err
+}
+
+// Validate reports every field that cannot be used.
+func (c Config) Validate() error {
+	var errs []error
+	refuse := func(path, format string, args ...any) { errs = append(errs, strictyaml.Fieldf(path, format, args...)) }
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		refuse("listen", "is not an address: write for example 127.0.0.1:7600")
+	}
+	if c.DataDir == "" {
+		refuse("data_dir", "is empty: name a folder to keep data in")
+	}
+	if c.Retention.D() < 24*time.Hour {
+		refuse("retention", "is %s: allowed is 1d and more", c.Retention)
+	}
+	if c.DarkAfter.D() < time.Second {
+		refuse("dark_after", "is %s: allowed is 1s and more", c.DarkAfter)
+	}
+	if c.MemoryLimit < 128<<20 {
+		refuse("memory_limit", "is %s: allowed is 128MiB and more", c.MemoryLimit)
+	}
+	if c.Limits.BlockBytes < 1<<10 || c.Limits.BlockBytes > buffer.MaxBlockBytes {
+		refuse("limits.block_bytes", "is %s: allowed is 1KiB to 4MiB", c.Limits.BlockBytes)
+	}
+	if c.Limits.SeriesPerBlock < 1 {
+		refuse("limits.series_per_block", "is %d: allowed is 1 and more", c.Limits.SeriesPerBlock)
+	}
+	if c.Limits.JournalBytes < 16<<20 {
+		refuse("limits.journal_bytes", "is %s: allowed is 16MiB and more", c.Limits.JournalBytes)
+	}
+	return errors.Join(append(errs, c.validateNodes())...)
+}
+
+func (c Config) validateNodes() error {
+	var errs []error
+	if len(c.Nodes) == 0 {
+		errs = append(errs, strictyaml.Fieldf("nodes", "is empty: list the nodes that may send"))
+	}
+	names, tokens := map[buffer.Source]int{}, map[string]int{}
+	for i, n := range c.Nodes {
+		at := fmt.Sprintf("nodes[%d]", i)
+		if err := n.Source().Validate(); err != nil {
+			errs = append(errs, strictyaml.Fieldf(at, "cannot be used: %v", err))
+		}
+		if first, ok := names[n.Source()]; ok {
+			errs = append(errs, strictyaml.Fieldf(at, "is node %s again: it is nodes[%d] too", n.Source(), first))
+		} else {
+			names[n.Source()] = i
+		}
+		if len(n.Token) < MinToken {
+			errs = append(errs, strictyaml.Fieldf(at+".token", "is shorter than %d characters", MinToken))
+			continue
+		}
+		if first, ok := tokens[n.Token]; ok {
+			errs = append(errs, strictyaml.Fieldf(at+".token", "is the token of nodes[%d] too: give each node its own", first))
+		} else {
+			tokens[n.Token] = i
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,85 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ghostlight/buffer"
+)
+
+const good = `listen: 127.0.0.1:7600
+data_dir: /var/lib/ghostlight
+retention: 90d
+dark_after: 20s
+api_token: a token
+memory_limit: 256MiB
+limits: {block_bytes: 1MiB, series_per_block: 100, journal_bytes: 64MiB}
+nodes:
+  - {region: uk, venue: soho, name: soho-1, token: token-of-soho, contact: Ann}
+  - {region: uk, venue: soho, name: soho-2, token: token-of-soho-2}
+`
+
+func load(t *testing.T, text string) (Config, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "fleet.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return Load(path)
+}
+
+func TestLoad(t *testing.T) {
+	c, err := load(t, good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Retention.D() != 90*24*time.Hour || c.Limits.BlockBytes != 1<<20 || len(c.Nodes) != 2 || c.Nodes[0].Contact != "Ann" {
+		t.Errorf("%+v", c)
+	}
+	if want := (buffer.Source{Region: "uk", Venue: "soho", Node: "soho-2"}); c.Nodes[1].Source() != want {
+		t.Errorf("source %v, want %v", c.Nodes[1].Source(), want)
+	}
+	c, err = load(t, "data_dir: x\nnodes: [{region: a, venue: b, name: c, token: long-enough}]\n")
+	if err != nil || c.Listen != "127.0.0.1:7600" || c.DarkAfter.D() != 15*time.Second || c.Retention.D() != 365*24*time.Hour || c.MemoryLimit != 512<<20 {
+		t.Errorf("defaults: %+v (%v)", c, err)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	for _, tt := range []struct{ name, old, new, want string }{
+		{"unknown key", "dark_after", "dark_aftr", `fleet.yaml:4:1: field "dark_aftr" is unknown; allowed: `},
+		{"unknown key of a node", "contact: Ann", "phone: 5", `fleet.yaml:9:67: field "nodes[0].phone" is unknown; allowed: contact, name, region, token, venue`},
+		{"no port", "listen: 127.0.0.1:7600", "listen: here", `fleet.yaml:1:1: field "listen" is not an address`},
+		{"no folder", "data_dir: /var/lib/ghostlight", "data_dir: \"\"", `field "data_dir" is empty`},
+		{"short retention", "90d", "1h", `field "retention" is 1h0m0s: allowed is 1d and more`},
+		{"hasty", "20s", "10ms", `field "dark_after" is 10ms: allowed is 1s and more`},
+		{"little memory", "256MiB", "1MiB", `field "memory_limit" is 1MiB: allowed is 128MiB and more`},
+		{"large blocks", "block_bytes: 1MiB", "block_bytes: 1GiB", `field "limits.block_bytes" is 1GiB: allowed is 1KiB to 4MiB`},
+		{"no series", "series_per_block: 100", "series_per_block: 0", `field "limits.series_per_block" is 0`},
+		{"small journal", "64MiB", "1MiB", `field "limits.journal_bytes" is 1MiB: allowed is 16MiB and more`},
+		{"bad name", "venue: soho, name: soho-1", "venue: So Ho, name: soho-1", `field "nodes[0]" cannot be used: venue "So Ho" is not a name`},
+		{"twice", "soho-2, token", "soho-1, token", `field "nodes[1]" is node uk/soho/soho-1 again: it is nodes[0] too`},
+		{"short token", "token-of-soho,", "short,", `field "nodes[0].token" is shorter than 8 characters`},
+		{"shared token", "token-of-soho-2", "token-of-soho", `field "nodes[1].token" is the token of nodes[0] too`},
+		{"wrong type", "retention: 90d", "retention: [1]", `fleet.yaml:3:`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if !strings.Contains(good, tt.old) {
+				t.Fatalf("%q is not in the good file", tt.old)
+			}
+			_, err := load(t, strings.Replace(good, tt.old, tt.new, 1))
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v\nwant %s", err, tt.want)
+			}
+			if err != nil && strings.Contains(err.Error(), "token-of") {
+				t.Errorf("the error tells a token: %v", err)
+			}
+		})
+	}
+	if _, err := load(t, "data_dir: x\n"); err == nil || !strings.Contains(err.Error(), `field "nodes" is empty`) {
+		t.Errorf("no nodes: %v", err)
+	}
+}

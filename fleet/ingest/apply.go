@@ -1,0 +1,234 @@
+package ingest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"ghostlight/buffer"
+	"ghostlight/buffer/delta"
+	"ghostlight/fleet/store"
+	"ghostlight/fleet/tsdb"
+)
+
+// apply hands what the journal holds to the stores, in the order of acceptance,
+// until ctx ends. It is the only caller of the stores, so "everything up to this
+// id" is one number.
+func (i *Ingest) apply(ctx context.Context) error {
+	failing := false
+	for {
+		blocks, err := i.journal.after(ctx, i.applied.Load(), groupBlocks, groupBytes)
+		if err == nil && len(blocks) > 0 {
+			err = i.applyGroup(ctx, blocks)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			i.metrics.applyFailures.Inc()
+			if !failing {
+				i.log.Error("accepted blocks cannot be stored, will retry", "error", err)
+			}
+			failing = true
+			if !sleep(ctx, retryApplyEvery) {
+				return nil
+			}
+			continue
+		case failing:
+			failing = false
+			i.log.Info("accepted blocks are stored again")
+		}
+		if len(blocks) > 0 {
+			continue
+		}
+		select {
+		case <-i.work:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// An opened block is one of a group on its way to the stores.
+type opened struct {
+	journalled
+	header buffer.Header
+	batch  delta.Batch
+	aside  []asideRow // what the stores cannot take
+}
+
+// applyGroup stores blocks; an error means that all must be applied again. Each
+// step may be repeated: samples and records are sets.
+func (i *Ingest) applyGroup(ctx context.Context, blocks []journalled) error {
+	group := make([]opened, len(blocks))
+	for n, b := range blocks {
+		if _, err := i.o.Store.Register(ctx, b.source); err != nil {
+			return err
+		}
+		group[n] = i.open(b)
+		if err := i.o.Learner.Learn(ctx, group[n].batch.Series); err != nil {
+			return err
+		}
+		if err := i.insertSamples(ctx, &group[n]); err != nil {
+			return err
+		}
+	}
+	if err := i.applyRecords(ctx, group); err != nil {
+		return err
+	}
+	if err := i.journal.putAside(ctx, group, i.o.Now()); err != nil {
+		return err
+	}
+	last := blocks[len(blocks)-1].id
+	i.applied.Store(last)
+	i.marks.note(i.o.Now(), last)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	close(i.progress)
+	i.progress = make(chan struct{})
+	return nil
+}
+
+// open decodes a journalled block. One that could be decoded when it was accepted
+// and cannot now, because this build or its limits are others, is a dead letter.
+func (i *Ingest) open(b journalled) opened {
+	out := opened{journalled: b}
+	header, payload, err := buffer.Open(b.body)
+	if err == nil {
+		out.header = header
+		out.batch, err = i.codec.Decode(payload)
+	}
+	if err != nil {
+		i.metrics.samples.WithLabelValues("dead").Add(float64(header.Samples))
+		out.batch = delta.Batch{}
+		out.aside = append(out.aside, asideRow{
+			reason: "undecodable", detail: err.Error(), samples: int64(header.Samples), records: int64(header.Records), body: b.body,
+		})
+	}
+	return out
+}
+
+func (i *Ingest) insertSamples(ctx context.Context, b *opened) error {
+	if b.batch.Samples() == 0 {
+		return nil
+	}
+	res, err := i.o.Series.Insert(ctx, b.source, b.batch)
+	if err != nil {
+		return err
+	}
+	i.metrics.samples.WithLabelValues("stored").Add(float64(res.Stored))
+	i.metrics.samples.WithLabelValues("nan").Add(float64(res.NaN))
+	for _, part := range []struct {
+		reason string
+		batch  delta.Batch
+	}{{"too_old", res.TooOld}, {"bad_labels", res.Invalid}, {parkedReason, res.TooNew}} {
+		if part.batch.Samples() == 0 {
+			continue
+		}
+		row, err := i.setAside(b.header, part.reason, part.batch)
+		if err != nil {
+			return err
+		}
+		if part.reason == parkedReason {
+			row.dueMS = due(part.batch)
+		}
+		b.aside = append(b.aside, row)
+	}
+	return nil
+}
+
+// due is when the first of a batch's samples can be stored, Unix milliseconds.
+func due(b delta.Batch) int64 {
+	lo, _ := b.TimeRange()
+	if lo < math.MinInt64+tsdb.Ahead.Milliseconds() {
+		return lo
+	}
+	return lo - tsdb.Ahead.Milliseconds() + 1
+}
+
+// setAside seals a part of a block, so that it can be read, or applied, later.
+func (i *Ingest) setAside(h buffer.Header, reason string, part delta.Batch) (asideRow, error) {
+	payload, err := i.codec.Encode(nil, part)
+	if err != nil {
+		return asideRow{}, fmt.Errorf("set aside part of block %d: %w", h.Seq, err)
+	}
+	h.MinTime, h.MaxTime = part.TimeRange()
+	h.Samples, h.Records = uint32(part.Samples()), uint32(len(part.Records))
+	result := "dead"
+	if reason == parkedReason {
+		result = "parked"
+	}
+	i.metrics.samples.WithLabelValues(result).Add(float64(part.Samples()))
+	return asideRow{reason: reason, samples: int64(h.Samples), records: int64(h.Records), body: buffer.Seal(h, payload)}, nil
+}
+
+// applyRecords stores the records of all blocks in one transaction.
+func (i *Ingest) applyRecords(ctx context.Context, group []opened) error {
+	var dead map[int][]asideRow
+	err := i.o.Store.Write(ctx, func(tx *sql.Tx) error {
+		dead = map[int][]asideRow{}
+		for n, b := range group {
+			for _, rec := range b.batch.Records {
+				err := i.applyRecord(ctx, tx, b.source, rec)
+				if !errors.Is(err, store.ErrMalformed) {
+					if err != nil {
+						return err
+					}
+					continue
+				}
+				row, sealErr := i.setAside(b.header, "bad_record", delta.Batch{Records: []delta.Record{rec}})
+				if sealErr != nil {
+					return sealErr
+				}
+				row.detail = err.Error()
+				dead[n] = append(dead[n], row)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("store records: %w", err)
+	}
+	for n, rows := range dead {
+		group[n].aside = append(group[n].aside, rows...)
+	}
+	i.countRecords(group, dead)
+	return nil
+}
+
+func (i *Ingest) applyRecord(ctx context.Context, tx *sql.Tx, src buffer.Source, rec delta.Record) error {
+	a := i.appliers[rec.Kind]
+	if a == nil {
+		return fmt.Errorf("%w: kind %q is unknown to this version", store.ErrMalformed, rec.Kind)
+	}
+	return a.Apply(ctx, tx, src, rec)
+}
+
+// countRecords counts by kind; kinds nobody takes have no label, for a node could
+// make up any number of them.
+func (i *Ingest) countRecords(group []opened, dead map[int][]asideRow) {
+	for n, b := range group {
+		for _, rec := range b.batch.Records {
+			if i.appliers[rec.Kind] != nil {
+				i.metrics.records.WithLabelValues(rec.Kind).Inc()
+			}
+		}
+		for range dead[n] {
+			i.metrics.deadRecords.Inc()
+		}
+	}
+}

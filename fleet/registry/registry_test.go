@@ -1,0 +1,394 @@
+package registry
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"ghostlight/buffer"
+	"ghostlight/buffer/delta"
+	"ghostlight/buffer/wire"
+	"ghostlight/fleet/store"
+	"ghostlight/healthscore"
+	"ghostlight/healthscore/heal"
+	"ghostlight/synthetics"
+)
+
+var (
+	soho   = buffer.Source{Region: "uk", Venue: "soho", Node: "soho-1"}
+	camden = buffer.Source{Region: "uk", Venue: "camden", Node: "camden-1"}
+)
+
+// open opens a registry in dir; end stops it as a fleet's stop does, or abruptly.
+func open(t *testing.T, dir string, running bool) (r *Registry, st *store.Store, end func()) {
+	t.Helper()
+	st, err := store.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err = New(t.Context(), Options{
+		Store: st, Members: []Member{{Source: soho, Contact: "Ann"}, {Source: camden}}, DarkAfter: 15 * time.Second, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	if running {
+		go func() { done <- r.Run(ctx) }()
+	} else {
+		done <- nil
+	}
+	return r, st, func() {
+		cancel()
+		if err := errors.Join(<-done, st.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func presence(t *testing.T, r *Registry, src buffer.Source) View {
+	t.Helper()
+	v, err := r.Node(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestDarknessInVirtualTime(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		r, _, end := open(t, dir, true)
+		begin := time.Now()
+		if err := r.Heard(soho); err != nil {
+			t.Fatal(err)
+		}
+		changed := r.Changed()
+		time.Sleep(15 * time.Second)
+		synctest.Wait()
+		if v := presence(t, r, soho); !v.Live {
+			t.Errorf("after 15 s of silence it is %s", v.Presence)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if v := presence(t, r, soho); v.Presence != Dark || !v.DarkSince.Equal(begin) {
+			t.Errorf("after 17 s of silence it is %s since %s, want dark since %s", v.Presence, v.DarkSince, begin)
+		}
+		select {
+		case <-changed:
+		default:
+			t.Error("the change was not announced")
+		}
+		if v := presence(t, r, camden); v.Presence != Never {
+			t.Errorf("a node never heard is %s", v.Presence)
+		}
+		time.Sleep(43 * time.Second) // one minute dark
+		end()
+
+		// The fleet is down for ten minutes: they are its own.
+		time.Sleep(10 * time.Minute)
+		r, _, end = open(t, dir, true)
+		if v := presence(t, r, soho); v.Presence != Dark || !v.DarkSince.Equal(begin) {
+			t.Errorf("after a restart it is %s since %s, want dark since %s", v.Presence, v.DarkSince, begin)
+		}
+		time.Sleep(30 * time.Second)
+		if err := r.Heard(soho); err != nil {
+			t.Fatal(err)
+		}
+		back := time.Now()
+		dark, err := r.Dark(t.Context(), Filter{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []Darkness{{soho, Episode{begin, back}, 90 * time.Second}}
+		if diff := cmp.Diff(want, dark); diff != "" {
+			t.Errorf("dark (-want +got):\n%s", diff)
+		}
+		// The same from the store, and within a window.
+		time.Sleep(5 * time.Second)
+		sum, err := r.DarkTime(t.Context(), Filter{Venues: []string{"soho"}, From: begin.Add(20 * time.Second), To: begin.Add(40 * time.Second)})
+		if err != nil || sum[soho] != 20*time.Second {
+			t.Errorf("dark for %s in a window of 20 s (%v)", sum[soho], err)
+		}
+		end()
+	})
+}
+
+func TestRestartOfTheFleetDarkensNobody(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		r, _, end := open(t, dir, true)
+		if err := r.Heard(soho); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		end()
+		time.Sleep(time.Hour)
+		r, _, end = open(t, dir, true)
+		defer end()
+		time.Sleep(14 * time.Second)
+		synctest.Wait()
+		if v := presence(t, r, soho); v.Presence != Live {
+			t.Errorf("before the fleet has listened for 15 s the node is %s", v.Presence)
+		}
+		if err := r.Heard(soho); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		dark, err := r.Dark(t.Context(), Filter{})
+		if err != nil || len(dark) != 0 {
+			t.Errorf("a node was dark while the fleet was down: %v (%v)", dark, err)
+		}
+	})
+}
+
+func TestHeartbeatSurvivesARestart(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		r, _, end := open(t, dir, true)
+		hb := wire.Heartbeat{
+			Session: 1 << 63, SentMS: time.Now().Add(3 * time.Second).UnixMilli(), Version: "1", PageURL: "http://x", StartMS: 5, Restarts: 2,
+			Lanes: map[buffer.Lane]wire.LaneStats{buffer.Revenue: {Produced: 10, Lost: map[string]int64{"thinned": 2}}},
+		}
+		received, err := r.Heartbeat(soho, hb)
+		if err != nil || !received.Equal(time.Now()) {
+			t.Errorf("received at %s (%v)", received, err)
+		}
+		for _, fn := range []func(buffer.Source) error{r.Conflict, r.Malformed} {
+			if err := fn(soho); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := presence(t, r, soho)
+		if before.ClockOffset != 3*time.Second || before.Contact != "Ann" || before.Conflicts != 1 || before.Malformed != 1 {
+			t.Errorf("view %+v", before)
+		}
+		end()
+		r, _, end = open(t, dir, true)
+		defer end()
+		if diff := cmp.Diff(before, presence(t, r, soho)); diff != "" {
+			t.Errorf("view (-before +after):\n%s", diff)
+		}
+	})
+}
+
+func TestGoodbye(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		r, _, end := open(t, dir, true)
+		defer end()
+		if _, err := r.Heartbeat(soho, wire.Heartbeat{Goodbye: true}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if err := r.Heard(soho); err != nil { // a block that was on its way
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if v := presence(t, r, soho); v.Presence != Away {
+			t.Errorf("after a goodbye it is %s", v.Presence)
+		}
+		if err := r.Heard(soho); err != nil {
+			t.Fatal(err)
+		}
+		if v := presence(t, r, soho); v.Presence != Live {
+			t.Errorf("after it is back it is %s", v.Presence)
+		}
+	})
+}
+
+func TestStrangersAreUnknown(t *testing.T) {
+	r, _, end := open(t, t.TempDir(), false)
+	defer end()
+	stranger := buffer.Source{Region: "r", Venue: "v", Node: "n"}
+	if err := r.Heard(stranger); !errors.Is(err, ErrUnknown) {
+		t.Errorf("a stranger was noted: %v", err)
+	}
+	if _, err := r.Node(stranger); !errors.Is(err, ErrUnknown) {
+		t.Errorf("a stranger is shown: %v", err)
+	}
+	if got := r.Venues(); !cmp.Equal(got, []string{"camden", "soho"}) {
+		t.Errorf("venues %v", got)
+	}
+}
+
+// apply applies records of soho, and returns the first error.
+func apply(t *testing.T, r *Registry, st *store.Store, records ...delta.Record) error {
+	t.Helper()
+	return st.Write(t.Context(), func(tx *sql.Tx) error {
+		for _, rec := range records {
+			if err := r.Apply(t.Context(), tx, soho, rec); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func record(t *testing.T, kind, key string, at int64, body any) delta.Record {
+	t.Helper()
+	text, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return delta.Record{Kind: kind, Key: key, Time: at, Body: text}
+}
+
+func TestRunsHealsAndScores(t *testing.T) {
+	dir := t.TempDir()
+	r, st, end := open(t, dir, false)
+	if err := r.Heard(soho); err != nil {
+		t.Fatal(err)
+	}
+	var records []delta.Record
+	runs := map[int64]synthetics.Result{}
+	for i := int64(1); i <= 4; i++ {
+		runs[i] = synthetics.Result{Journey: "buy", StartMS: 1000 * i, DurationMS: 5, Pass: i%2 == 0, Steps: []synthetics.StepResult{{Name: "pay", Pass: i%2 == 0}}}
+		records = append(records, record(t, KindRun, fmt.Sprint(i), 1000*i, runs[i]))
+	}
+	audit := heal.Audit{Seq: 1, AtMS: 2500, Action: "restart", Result: "succeeded", Hash: "h1"}
+	records = append(records, record(t, KindHeal, "1", 2500, audit),
+		record(t, KindScore, "2", 2000, healthscore.Score{Value: 90, Known: true, AtMS: 2000}),
+		record(t, KindScore, "1", 1000, healthscore.Score{Value: 10, Known: true, AtMS: 1000}))
+	for range 2 { // a repeat changes nothing
+		if err := apply(t, r, st, records...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func() {
+		t.Helper()
+		v := presence(t, r, soho)
+		if v.Score == nil || v.Score.Value != 90 {
+			t.Errorf("the latest score is %+v", v.Score)
+		}
+		if diff := cmp.Diff([]synthetics.Result{runs[4]}, v.Journeys); diff != "" {
+			t.Errorf("last runs (-want +got):\n%s", diff)
+		}
+	}
+	check()
+	window := Filter{Venues: []string{"soho", "camden"}, From: time.UnixMilli(2000), To: time.UnixMilli(4000)}
+	counts, err := r.RunCounts(t.Context(), window)
+	if diff := cmp.Diff([]RunCounts{{soho, "buy", 1, 1}}, counts); diff != "" || err != nil {
+		t.Errorf("counts (-want +got):\n%s %v", diff, err)
+	}
+	list, err := r.Runs(t.Context(), window)
+	if diff := cmp.Diff([]Run{{soho, runs[3]}, {soho, runs[2]}}, list); diff != "" || err != nil {
+		t.Errorf("runs (-want +got):\n%s %v", diff, err)
+	}
+	failed, err := r.FailedRuns(t.Context(), Filter{Node: soho, Limit: 1})
+	if diff := cmp.Diff([]Run{{soho, runs[3]}}, failed); diff != "" || err != nil {
+		t.Errorf("failed runs (-want +got):\n%s %v", diff, err)
+	}
+	heals, err := r.Heals(t.Context(), window)
+	if diff := cmp.Diff([]Heal{{soho, audit}}, heals); diff != "" || err != nil {
+		t.Errorf("heals (-want +got):\n%s %v", diff, err)
+	}
+	if elsewhere, err := r.Heals(t.Context(), Filter{Venues: []string{"camden"}}); len(elsewhere) != 0 || err != nil {
+		t.Errorf("heals elsewhere: %v %v", elsewhere, err)
+	}
+	if err := r.save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	end()
+	r, _, end = open(t, dir, false)
+	defer end()
+	check()
+}
+
+func TestMalformedRecords(t *testing.T) {
+	r, st, end := open(t, t.TempDir(), false)
+	defer end()
+	for _, rec := range []delta.Record{
+		{Kind: KindRun, Body: []byte("{")},
+		{Kind: KindRun, Body: []byte(`{"journey":"","start_ms":1}`)},
+		{Kind: KindRun, Body: []byte(`{"journey":"x"}`)},
+		{Kind: KindScore, Body: []byte("[]")},
+		{Kind: KindHeal, Body: []byte("{}")},
+		{Kind: KindTraces, Body: []byte{0xff}},
+		{Kind: "other"},
+	} {
+		if err := apply(t, r, st, rec); !errors.Is(err, store.ErrMalformed) {
+			t.Errorf("%s %q: %v", rec.Kind, rec.Body, err)
+		}
+	}
+}
+
+// traces is an OTLP message with one span of the trace.
+func traces(trace byte) []byte {
+	id := make([]byte, 16)
+	id[0] = trace
+	field := func(n protowire.Number, body []byte) []byte {
+		return protowire.AppendBytes(protowire.AppendTag(nil, n, protowire.BytesType), body)
+	}
+	return field(1, append(field(1, []byte{}), field(2, field(2, field(1, id)))...))
+}
+
+func TestEvidenceOfFailedRunsIsKept(t *testing.T) {
+	for _, tracesFirst := range []bool{true, false} {
+		r, st, end := open(t, t.TempDir(), false)
+		hexID := func(b byte) string { return fmt.Sprintf("%02x", b) + "000000000000000000000000000000" }
+		batches := []delta.Record{
+			{Kind: KindTraces, Key: "failed", Time: 1, Body: traces(0xaa)},
+			{Kind: KindTraces, Key: "passed", Time: 1, Body: traces(0xbb)},
+			{Kind: KindTraces, Key: "other", Time: 1, Body: traces(0xcc)},
+		}
+		runs := []delta.Record{
+			record(t, KindRun, "1", 1, synthetics.Result{Journey: "buy", StartMS: time.Now().UnixMilli(), TraceID: hexID(0xaa)}),
+			record(t, KindRun, "2", 2, synthetics.Result{Journey: "buy", StartMS: time.Now().UnixMilli() + 1, Pass: true, TraceID: hexID(0xbb)}),
+		}
+		order := [][]delta.Record{batches, runs, batches}
+		if !tracesFirst {
+			order = [][]delta.Record{runs, batches}
+		}
+		for _, records := range order {
+			if err := apply(t, r, st, records...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		kept, err := r.Evidence(t.Context(), Filter{})
+		if err != nil || len(kept) != 1 || kept[0].TraceID != hexID(0xaa) || !cmp.Equal(kept[0].Traces, traces(0xaa)) {
+			t.Errorf("traces first %v: evidence %+v (%v)", tracesFirst, kept, err)
+		}
+		// What no failed run claims goes in time.
+		now := time.Now()
+		r.now = func() time.Time { return now.Add(evidenceWait + time.Second) }
+		if err := st.Write(t.Context(), func(tx *sql.Tx) error {
+			_, err := tx.Exec(`UPDATE evidence SET at_ms = ?`, now.UnixMilli())
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.sweepEvidence(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var left int
+		if err := st.Read().QueryRow(`SELECT count(*) FROM evidence`).Scan(&left); err != nil || left != 1 {
+			t.Errorf("traces first %v: %d batches are left (%v), want 1", tracesFirst, left, err)
+		}
+		end()
+	}
+}
+
+func FuzzTraceIDs(f *testing.F) {
+	f.Add(traces(1))
+	f.Add([]byte{})
+	f.Add([]byte{0x0a, 0xff, 0xff})
+	f.Fuzz(func(t *testing.T, msg []byte) {
+		ids, err := traceIDs(msg)
+		if err == nil && len(ids) > maxTraceIDs {
+			t.Errorf("%d ids", len(ids))
+		}
+	})
+}

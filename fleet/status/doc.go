@@ -1,0 +1,10 @@
+// Package status composes what the fleet's books hold into the views that pages
+// and the JSON API show alike: the fleet, one venue, one objective, the events.
+//
+// It guarantees that four facts never merge: a venue is dark (nothing is heard),
+// failing (heard, and it cannot sell), blind (heard, and nobody can tell) or
+// quiet (heard, able to sell, and nobody buys); that what is unknown is never
+// shown as healthy; and that every share of good events says of how many minutes
+// it knows. It stores nothing and corrects nothing: a view is read from the books
+// each time it is asked for.
+package status

@@ -1,0 +1,110 @@
+package web
+
+import (
+	"html/template"
+	"math"
+	"strings"
+	"time"
+
+	"ghostlight/buffer"
+	"ghostlight/fleet/status"
+	"ghostlight/fleet/web/draw"
+	"ghostlight/internal/webui"
+)
+
+// funcs are what the pages need beyond the design system's.
+func funcs() template.FuncMap {
+	return template.FuncMap{
+		"deref":       func(f *float64) float64 { return *f },
+		"round":       math.Round,
+		"round1":      func(v float64) float64 { return math.Round(v*10) / 10 },
+		"scoreTone":   scoreTone,
+		"penaltyTone": penaltyTone,
+		"first":       func(n int, v []status.Venue) []status.Venue { return v[:min(n, len(v))] },
+		"firstHeals":  func(n int, h []status.Heal) []status.Heal { return h[:min(n, len(h))] },
+		"noVenue":     noVenue,
+		"minus":       func(a, b int) int { return a - b },
+		"minus64":     func(a, b int64) int64 { return a - b },
+		"or64":        or64,
+		"lanes":       laneNames,
+		"signal":      func(s string) string { return strings.ReplaceAll(s, "_", " ") },
+		"figure":      draw.Figure,
+		"wideFigure":  wideFigure,
+		"strip":       draw.Strip,
+		"cellkey":     cellKey,
+		"runs":        draw.Runs,
+		"venueSpark":  venueSpark,
+	}
+}
+
+func or64(a, b int64) int64 {
+	if a != 0 {
+		return a
+	}
+	return b
+}
+
+func laneNames() []string {
+	var out []string
+	for _, l := range buffer.Lanes() {
+		out = append(out, l.String())
+	}
+	return out
+}
+
+// scoreTone follows the thresholds of the health model: degraded below 60. The
+// score of a node that is not heard is past and never shown as good.
+func scoreTone(score *float64, live bool) string {
+	switch {
+	case score == nil:
+		return "unknown"
+	case !live:
+		return "dark"
+	case *score < 60:
+		return "bad"
+	case *score < 75:
+		return "warn"
+	}
+	return "ok"
+}
+
+func penaltyTone(points float64) string {
+	if points >= 25 {
+		return "bad"
+	}
+	return "warn"
+}
+
+// noVenue is the audit of a page that is about one venue.
+func noVenue(heals []status.Heal) []status.Heal {
+	out := make([]status.Heal, len(heals))
+	for i, h := range heals {
+		h.Venue = ""
+		out[i] = h
+	}
+	return out
+}
+
+// wideFigure is a chart for the full width of a page.
+func wideFigure(c status.Chart) template.HTML {
+	p := draw.Plot(c)
+	p.Wide = true
+	return p.Figure()
+}
+
+// cellKey is a cell of the legend; the word beside it names it.
+func cellKey(kind string) template.HTML {
+	s := string(webui.Strip("", []webui.Cell{{Kind: kind, Share: 0.5}}, false))
+	s = strings.Replace(s, `class="strip" viewBox="0 0 10 20" preserveAspectRatio="none" role="img" aria-label=""`, `viewBox="0 0 10 20" preserveAspectRatio="none" aria-hidden="true"`, 1)
+	return template.HTML(strings.Replace(s, "<title></title>", "", 1))
+}
+
+// venueSpark draws a venue's sales a minute over what the view has of them.
+func venueSpark(v status.Venue, nowMS int64) template.HTML {
+	minute := time.Minute.Milliseconds()
+	from, to := nowMS-30*minute, nowMS/minute*minute
+	if len(v.Rate.Points) > 0 {
+		from = v.Rate.Points[0].MS
+	}
+	return webui.Spark("Sales a minute at "+v.Name, from, to, minute, draw.Points(v.Rate.Points), draw.Bands(v.Dark))
+}

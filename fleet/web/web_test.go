@@ -1,0 +1,303 @@
+package web_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"ghostlight/buffer"
+	"ghostlight/fleet/events"
+	"ghostlight/fleet/report"
+	"ghostlight/fleet/status"
+	"ghostlight/fleet/status/statustest"
+	"ghostlight/fleet/web"
+	"ghostlight/internal/webui/webuitest"
+)
+
+// desk is a calendar and a journal for tests.
+type desk struct{ fleet *statustest.Fleet }
+
+func (d desk) Create(_ context.Context, name string, venues []string) (events.Event, error) {
+	if name == "" || len(venues) == 0 {
+		return events.Event{}, events.ErrInvalid
+	}
+	e := events.Event{ID: "new", Name: name, Venues: venues, StartMS: d.fleet.Clock.UnixMilli()}
+	d.fleet.Shows = append(d.fleet.Shows, e)
+	return e, nil
+}
+
+func (d desk) End(_ context.Context, id string) (events.Event, error) {
+	for i, e := range d.fleet.Shows {
+		if e.ID == id {
+			d.fleet.Shows[i].EndMS = d.fleet.Clock.UnixMilli()
+			return d.fleet.Shows[i], nil
+		}
+	}
+	return events.Event{}, events.ErrUnknown
+}
+
+func (d desk) Accepted(context.Context) ([]web.Accepted, error) {
+	return []web.Accepted{
+		{Region: "london", Venue: "soho", Node: "soho-1", Lane: buffer.Revenue, Blocks: 3, Samples: 90},
+		{Region: "london", Venue: "camden", Node: "camden-1", Lane: buffer.Health, Blocks: 1, Samples: 7},
+	}, nil
+}
+
+func handler(t *testing.T, f *statustest.Fleet) http.Handler {
+	t.Helper()
+	views, err := status.New(f.Options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := f.Options()
+	reports, err := report.New(report.Options{Nodes: o.Nodes, History: o.History, Sales: o.Sales, Ledger: o.Ledger, Calendar: o.Calendar, Now: f.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := web.New(web.Options{
+		Views: views, Reports: reports, Calendar: desk{f}, Journal: desk{f}, APIToken: "secret", Every: 50 * time.Millisecond, Readers: 2,
+		Version: "0.1.0", Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func get(t *testing.T, h http.Handler, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	return w
+}
+
+func pages() []string {
+	return []string{
+		"/", "/venues/soho", "/venues/brixton", "/venues/camden", "/venues/peckham", "/venues/leeds",
+		"/objectives", "/objectives/checkout-success", "/events", "/events/e2f7kq5d/report", "/events/a81mzt0c/report", "/nowhere",
+	}
+}
+
+func TestPagesAreSoundHTML(t *testing.T) {
+	h := handler(t, statustest.Night())
+	for _, path := range pages() {
+		t.Run(path, func(t *testing.T) {
+			w := get(t, h, path)
+			if path != "/nowhere" && w.Code != http.StatusOK {
+				t.Fatalf("status %d: %s", w.Code, w.Body)
+			}
+			webuitest.Check(t, w.Body.String())
+			policy := w.Header().Get("Content-Security-Policy")
+			if !strings.HasPrefix(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
+				t.Errorf("policy %q", policy)
+			}
+			webuitest.Keep(t, "fleet"+strings.ReplaceAll(path, "/", "_")+".html", w.Body.Bytes())
+		})
+	}
+}
+
+func TestAssets(t *testing.T) {
+	h := handler(t, statustest.Night())
+	for name, contentType := range map[string]string{"style.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8"} {
+		w := get(t, h, "/static/"+name)
+		if w.Code != http.StatusOK || w.Header().Get("Content-Type") != contentType || w.Body.Len() == 0 {
+			t.Errorf("%s: status %d, type %q, %d bytes", name, w.Code, w.Header().Get("Content-Type"), w.Body.Len())
+		}
+		webuitest.Keep(t, name, w.Body.Bytes())
+		r := httptest.NewRequest(http.MethodGet, "/static/"+name, nil)
+		r.Header.Set("If-None-Match", w.Header().Get("ETag"))
+		again := httptest.NewRecorder()
+		if h.ServeHTTP(again, r); again.Code != http.StatusNotModified {
+			t.Errorf("%s again: status %d, want 304", name, again.Code)
+		}
+	}
+}
+
+func TestPagesOfAnEmptyFleet(t *testing.T) {
+	h := handler(t, &statustest.Fleet{Clock: time.Date(2026, 11, 22, 14, 0, 0, 0, time.UTC)})
+	for _, path := range []string{"/", "/objectives", "/events"} {
+		w := get(t, h, path)
+		if w.Code != http.StatusOK {
+			t.Fatalf("%s: status %d: %s", path, w.Code, w.Body)
+		}
+		webuitest.Check(t, w.Body.String())
+	}
+	for _, path := range []string{"venues", "nodes", "objectives", "events"} {
+		if got := strings.TrimSpace(get(t, h, "/api/fleet/v1/"+path).Body.String()); got != "[]" {
+			t.Errorf("%s of an empty fleet: %s, want []", path, got)
+		}
+	}
+}
+
+func TestHostileNamesAreText(t *testing.T) {
+	f := statustest.Night()
+	const hostile = `<script>alert(1)</script>"'><img src=x onerror=alert(1)>`
+	f.Shows[0].Name = hostile
+	f.Views[1].Contact = hostile
+	f.Views[1].Score.Contributors[0].Text = hostile
+	f.Views[1].Journeys[0].Error = hostile
+	f.HealList[4].Reason = hostile
+	f.Defs[0].DisplayName = hostile
+	f.Views[1].Heartbeat.PageURL = "javascript:alert(1)"
+	h := handler(t, f)
+	for _, path := range []string{"/", "/venues/brixton", "/objectives", "/objectives/checkout-success", "/events", "/events/e2f7kq5d/report"} {
+		body := get(t, h, path).Body.String()
+		webuitest.Check(t, body)
+		doc, err := html.Parse(strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range doc.Descendants() {
+			if n.Type == html.ElementNode && n.Data == "img" {
+				t.Errorf("%s: an element was smuggled in", path)
+			}
+			for _, a := range n.Attr {
+				if strings.HasPrefix(a.Key, "on") || strings.HasPrefix(strings.ToLower(a.Val), "javascript:") {
+					t.Errorf("%s: attribute %s=%q", path, a.Key, a.Val)
+				}
+			}
+		}
+	}
+}
+
+func TestFourFactsStayApart(t *testing.T) {
+	body := get(t, handler(t, statustest.Night()), "/").Body.String()
+	for _, want := range []string{
+		"#i-bad\"/></svg>failing", "#i-dark\"/></svg>dark", "#i-quiet\"/></svg>quiet", "#i-blind\"/></svg>blind", // word and shape
+		"min known", "dark since",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the fleet page lacks %q", want)
+		}
+	}
+}
+
+func TestJSON(t *testing.T) {
+	h := handler(t, statustest.Night())
+	var nodes []map[string]any
+	if err := json.Unmarshal(get(t, h, "/api/fleet/v1/nodes").Body.Bytes(), &nodes); err != nil {
+		t.Fatal(err)
+	}
+	if len(nodes) != 8 {
+		t.Fatalf("%d nodes, want 8", len(nodes))
+	}
+	for _, key := range []string{"region", "venue", "node", "live", "last_seen_ms", "dark_since_ms", "samples", "lost", "produced", "score", "dark_seconds_total", "heals"} {
+		if _, ok := nodes[0][key]; !ok {
+			t.Errorf("a node lacks %q", key)
+		}
+	}
+	var rep map[string]any
+	if err := json.Unmarshal(get(t, h, "/api/fleet/v1/events/e2f7kq5d/report").Body.Bytes(), &rep); err != nil {
+		t.Fatal(err)
+	}
+	if n, ok := rep["sales"].(float64); !ok || n == 0 {
+		t.Errorf("report has sales %v", rep["sales"])
+	}
+	for path, want := range map[string]int{
+		"fleet": 200, "venues": 200, "venues/soho": 200, "venues/none": 404, "objectives": 200, "objectives/checkout-success": 200,
+		"objectives/none": 404, "objectives/checkout-success?from=5&to=2": 400, "objectives/checkout-success?from=1795356000000&to=1795359600000": 200,
+		"events": 200, "events/none/report": 404, "accepted?node=soho-1": 200, "nothing": 404,
+	} {
+		w := get(t, h, "/api/fleet/v1/"+path)
+		if w.Code != want || !json.Valid(w.Body.Bytes()) {
+			t.Errorf("%s: status %d, want %d: %s", path, w.Code, want, w.Body)
+		}
+	}
+	var accepted []web.Accepted
+	if err := json.Unmarshal(get(t, h, "/api/fleet/v1/accepted?node=soho-1").Body.Bytes(), &accepted); err != nil || len(accepted) != 1 || accepted[0].Samples != 90 {
+		t.Errorf("accepted: %v, %v", accepted, err)
+	}
+}
+
+func TestEventsNeedTheToken(t *testing.T) {
+	h := handler(t, statustest.Night())
+	post := func(path, token, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodPost, "/api/fleet/v1/"+path, strings.NewReader(body))
+		if token != "" {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	for _, c := range []struct {
+		path, token, body string
+		want              int
+	}{
+		{"events", "", `{"name":"x","venues":["soho"]}`, 401},
+		{"events", "wrong", `{"name":"x","venues":["soho"]}`, 401},
+		{"events", "secret", `{"name":"x","venues":["soho"]}`, 201},
+		{"events", "secret", `{"nmae":"x"}`, 400},
+		{"events", "secret", `{"name":"","venues":[]}`, 400},
+		{"events", "secret", `{`, 400},
+		{"events/new/end", "", ``, 401},
+		{"events/new/end", "secret", ``, 200},
+		{"events/none/end", "secret", ``, 404},
+	} {
+		if w := post(c.path, c.token, c.body); w.Code != c.want || !json.Valid(w.Body.Bytes()) {
+			t.Errorf("%s as %q with %s: status %d, want %d: %s", c.path, c.token, c.body, w.Code, c.want, w.Body)
+		}
+	}
+}
+
+func TestBooksThatCannotBeRead(t *testing.T) {
+	f := statustest.Night()
+	f.Err = errors.New("disk is on fire")
+	h := handler(t, f)
+	for _, path := range []string{"/", "/api/fleet/v1/venues", "/events/e2f7kq5d/report"} {
+		w := get(t, h, path)
+		if w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "fire") {
+			t.Errorf("%s: status %d: %s", path, w.Code, w.Body)
+		}
+	}
+}
+
+func TestLiveSendsWhatChanged(t *testing.T) {
+	f := statustest.Night()
+	srv := httptest.NewServer(handler(t, f))
+	defer srv.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, srv.URL+"/live?page=/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if got := resp.Header.Get("Content-Type"); got != "text/event-stream" {
+		t.Fatalf("content type %q", got)
+	}
+	buf := make([]byte, 64<<10)
+	var got strings.Builder
+	for !strings.Contains(got.String(), `"id":"live-venues"`) {
+		n, err := resp.Body.Read(buf)
+		got.Write(buf[:n])
+		if err != nil {
+			t.Fatalf("stream ended: %v after %s", err, got.String())
+		}
+	}
+	for _, id := range []string{"live-now", "live-tiles"} {
+		if !strings.Contains(got.String(), `"id":"`+id+`"`) {
+			t.Errorf("the first period lacks %s", id)
+		}
+	}
+	cancel()
+	if _, err := io.Copy(io.Discard, resp.Body); !errors.Is(err, context.Canceled) {
+		t.Errorf("after leaving: %v", err)
+	}
+	if w := get(t, handler(t, f), "/live?page=/venues/none"); w.Code != http.StatusNotFound {
+		t.Errorf("live of an unknown page: status %d", w.Code)
+	}
+}
