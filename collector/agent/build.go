@@ -1,0 +1,226 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"ghostlight/buffer/delta"
+	"ghostlight/buffer/forward"
+	"ghostlight/buffer/queue"
+	"ghostlight/buffer/wire"
+	"ghostlight/collector/config"
+	"ghostlight/collector/heal"
+	"ghostlight/collector/health"
+	"ghostlight/collector/journeys"
+	"ghostlight/collector/lanes"
+	"ghostlight/collector/outcomes"
+	"ghostlight/collector/page"
+	"ghostlight/collector/scrape"
+	"ghostlight/collector/sli"
+	"ghostlight/collector/store"
+	"ghostlight/internal/daemon"
+	"ghostlight/slo"
+	"ghostlight/synthetics"
+)
+
+// traceWait bounds how long a journey's trace may take to be stored.
+const traceWait = 5 * time.Second
+
+// node is the rooms of a running agent, wired.
+type node struct {
+	cfg      *config.Config
+	log      *slog.Logger
+	pageURL  string
+	started  time.Time
+	queue    *queue.Queue
+	sink     *store.Sink
+	scraper  *scrape.Scraper
+	journeys *journeys.Room
+	outcomes *outcomes.Reader // nil without edgecore
+	book     *sli.Book
+	monitor  *health.Monitor
+	healer   *heal.Healer
+	forward  *forward.Forwarder
+	page     http.Handler
+
+	mu   sync.Mutex
+	held func() // ends the hold of the last flush; guarded by mu
+}
+
+// build makes the rooms around an open buffer, each from the ones before.
+func (a *Agent) build(ctx context.Context, q *queue.Queue, addr string) (*node, error) {
+	n := &node{cfg: a.cfg, log: a.log, pageURL: "http://" + addr, started: time.Now(), queue: q}
+	load := func(key string) ([]byte, error) {
+		found, err := q.State(ctx, key)
+		return found[key], err
+	}
+	for _, step := range []func() error{
+		n.buildSink,
+		n.buildScraper,
+		func() error { return n.buildBook(load) },
+		n.buildJourneys,
+		n.buildMonitor,
+		func() error { return n.buildOutcomes(load) },
+		func() error { return n.buildHealer(load) },
+		n.buildForwarder,
+		func() error { return n.buildPage(a) },
+	} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+func (n *node) buildSink() error {
+	chooser, err := lanes.New(n.cfg.Lanes.Revenue, n.cfg.Lanes.Health)
+	if err != nil {
+		return err
+	}
+	n.sink, err = store.New(store.Options{
+		Queue: n.queue, Lanes: chooser, Log: n.log,
+		Tap: func(b delta.Batch) { n.monitor.Tap(b) },
+	})
+	return err
+}
+
+func (n *node) buildScraper() error {
+	targets := make([]scrape.Target, 0, len(n.cfg.Scrape.Targets))
+	for _, t := range n.cfg.Scrape.Targets {
+		targets = append(targets, scrape.Target{
+			Job: t.Job, URL: t.URL, Interval: t.Interval.D(), Timeout: t.Timeout.D(), Labels: t.Labels,
+			HonorLabels: t.HonorLabels, SampleLimit: t.SampleLimit, BodyLimit: int64(t.BodyLimit),
+		})
+	}
+	var err error
+	n.scraper, err = scrape.New(scrape.Options{Targets: targets, Sink: n.sink, Seed: n.cfg.Node.Source().String(), Log: n.log})
+	return err
+}
+
+func (n *node) buildBook(load func(string) ([]byte, error)) error {
+	var err error
+	n.book, err = sli.New(sli.Options{
+		Objectives: n.cfg.AllObjectives(), Commit: n.sink, Load: load, Log: n.log,
+		OutcomesSeen: n.outcomesSeen,
+		Evidence:     func(name string) slo.Evidence { return n.journeys.Evidence(name) },
+	})
+	return err
+}
+
+// outcomesSeen reports whether edgecore's ledger is read to its end.
+func (n *node) outcomesSeen() bool { return n.outcomes != nil && n.outcomes.CaughtUp() }
+
+func (n *node) buildJourneys() error {
+	o := journeys.Options{Journeys: n.cfg.AllJourneys(), Vars: n.cfg.Vars(), Book: n.book, Log: n.log}
+	if e := n.cfg.Edgecore; e != nil {
+		issuer := n.cfg.Node.Source().String()
+		o.Claim = func(journey string) (string, error) {
+			return synthetics.Claim([]byte(e.SyntheticKey), issuer, journey, time.Now())
+		}
+	}
+	o.Tracer = journeys.NewTracer("ghostlight-synthetics", func(td ptrace.Traces) {
+		ctx, cancel := context.WithTimeout(context.Background(), traceWait)
+		defer cancel()
+		n.sink.Traces(ctx, td, time.Now()) //nolint:errcheck // evidence: what is refused is counted and logged by the sink
+	})
+	var err error
+	n.journeys, err = journeys.New(o)
+	return err
+}
+
+func (n *node) buildMonitor() error {
+	o := health.Options{
+		Edgecore: n.cfg.Edgecore != nil, DataDir: n.cfg.DataDir, Commit: n.sink, Views: n.journeys.Views,
+		OutcomesSeen: n.outcomesSeen, Log: n.log,
+		ClockOffset: func() (time.Duration, bool) {
+			st := n.forward.Status()
+			return st.ClockOffset, st.ClockKnown && st.Up
+		},
+	}
+	if e := n.cfg.Edgecore; e != nil {
+		instance, err := scrape.Instance(e.AdminURL)
+		if err != nil {
+			return err
+		}
+		o.EdgecoreInstance = instance
+		o.Answers = func() (bool, time.Time) {
+			st := n.outcomes.Status()
+			return st.Up, st.At
+		}
+	}
+	var err error
+	n.monitor, err = health.New(o)
+	return err
+}
+
+func (n *node) buildOutcomes(load func(string) ([]byte, error)) error {
+	e := n.cfg.Edgecore
+	if e == nil {
+		return nil
+	}
+	var err error
+	n.outcomes, err = outcomes.New(outcomes.Options{
+		AdminURL: e.AdminURL, Token: e.AdminToken, Book: n.book, Load: load, Seen: n.monitor.Outcomes, Log: n.log,
+	})
+	return err
+}
+
+func (n *node) buildHealer(load func(string) ([]byte, error)) error {
+	c := n.cfg.Heal
+	o := heal.Options{
+		DryRun: c.DryRun, Readings: n.monitor.Readings, Views: n.journeys.Views, EdgecoreFailures: n.monitor.EdgecoreFailures,
+		Verify: n.verify, Commit: n.sink, Load: load, Log: n.log,
+	}
+	if r := c.Restart; r != nil {
+		o.RestartLimits, o.Failures = heal.Limits{CoolDown: r.CoolDown.D(), PerHour: r.PerHour}, r.Failures
+		if c.Systemd {
+			o.Restart = heal.NewSystemdRestart(r.Unit)
+		} else {
+			o.Restart = heal.NewSupervisorRestart(c.Supervisor.Socket, r.Unit)
+		}
+	}
+	if r := c.CacheRepair; r != nil {
+		o.RepairLimits = heal.Limits{CoolDown: r.CoolDown.D(), PerHour: r.PerHour}
+		o.Repair = heal.NewRepair(n.cfg.Edgecore.AdminURL, n.cfg.Edgecore.AdminToken)
+	}
+	var err error
+	n.healer, err = heal.New(o)
+	return err
+}
+
+// verify proves a heal: the failing journey passes or, without journeys, edgecore
+// answers its scrape again.
+func (n *node) verify(ctx context.Context) error {
+	if len(n.cfg.Journeys) == 0 && n.monitor.EdgecoreFailures() > 0 {
+		return errEdgecoreSilent
+	}
+	return n.journeys.Verify(ctx)
+}
+
+func (n *node) buildForwarder() error {
+	var err error
+	n.forward, err = forward.New(forward.Options{
+		URL: n.cfg.Fleet.URL, Token: n.cfg.Fleet.Token, Queue: n.queue, Info: n.heartbeat, Log: n.log,
+	})
+	return err
+}
+
+func (n *node) heartbeat() wire.Heartbeat {
+	return wire.Heartbeat{
+		Session: n.queue.Session(), Lanes: n.queue.Stats(), Version: daemon.Version, PageURL: n.pageURL,
+		StartMS: n.started.UnixMilli(), Restarts: n.queue.Restarts(),
+	}
+}
+
+func (n *node) buildPage(a *Agent) error {
+	var err error
+	n.page, err = page.NewHandler(page.Options{
+		Status: n.status, Render: a.render, Flush: n.flush, Token: n.cfg.Fleet.Token, Log: n.log,
+	})
+	return err
+}

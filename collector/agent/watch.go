@@ -1,0 +1,124 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"ghostlight/buffer"
+	"ghostlight/collector/page"
+	"ghostlight/collector/self"
+	"ghostlight/internal/daemon"
+)
+
+var errEdgecoreSilent = errors.New("edgecore does not answer its scrape")
+
+// drainPoll is how often a flush looks whether the buffer is empty.
+const drainPoll = 20 * time.Millisecond
+
+// watch records the agent's own metrics at the scrape interval until ctx ends.
+func (n *node) watch(ctx context.Context) error {
+	tick := time.NewTicker(n.cfg.Scrape.Interval.D())
+	defer tick.Stop()
+	for {
+		n.gather(ctx) //nolint:errcheck // what is refused is counted and logged by the sink
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// gather stores the agent's own metrics of this moment as one batch.
+func (n *node) gather(ctx context.Context) error {
+	g := self.NewGatherer(time.Now().UnixMilli(), n.cfg.Node.Name)
+	g.Gauge("ghostlight_agent_info", "The agent's version.", 1, "version", daemon.Version)
+	refused := n.sink.Refused()
+	for lane, st := range n.queue.Stats() {
+		name := lane.String()
+		g.Counter("ghostlight_buffer_samples_produced_total", "Samples committed to the buffer.", float64(st.Produced), "lane", name)
+		for reason, lost := range st.Lost {
+			g.Counter("ghostlight_buffer_samples_lost_total", "Samples given up, by declared reason.", float64(lost), "lane", name, "reason", reason)
+		}
+		g.Counter("ghostlight_buffer_samples_refused_total", "Samples not taken because there was no room.", float64(refused[lane]), "lane", name)
+		g.Gauge("ghostlight_buffer_blocks", "Blocks waiting in the buffer.", float64(st.Blocks), "lane", name)
+		g.Gauge("ghostlight_buffer_bytes", "Their size in bytes.", float64(st.Bytes), "lane", name)
+	}
+	up := n.forward.Status()
+	g.Gauge("ghostlight_uplink_up", "1 if the fleet answers, 0 if not.", number(up.Up))
+	for lane, results := range up.Blocks {
+		for result, count := range results {
+			g.Counter("ghostlight_forward_blocks_total", "Blocks sent, by the fleet's answer.", float64(count), "lane", lane.String(), "result", result)
+		}
+	}
+	for reason, dropped := range n.sink.Dropped() {
+		g.Counter("ghostlight_otlp_points_dropped_total", "Points received over OTLP that cannot become samples.", float64(dropped), "reason", reason)
+	}
+	n.journeys.Gather(g)
+	n.monitor.Gather(g)
+	n.healer.Gather(g)
+	return n.sink.Write(ctx, g.Batch())
+}
+
+func number(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// flush reads everything once more, then holds all producers and waits until the
+// fleet has it all or ctx ends. The producers stay held for hold, so that the
+// counts remain true for a planned stop. Host metrics keep their own pace.
+func (n *node) flush(ctx context.Context, hold time.Duration) (page.Flushed, error) {
+	var res page.Flushed
+	note := func(err error) {
+		if err != nil {
+			res.Errors = append(res.Errors, err.Error())
+		}
+	}
+	note(n.scraper.Flush(ctx))
+	if n.outcomes != nil {
+		note(n.outcomes.Flush(ctx))
+	}
+	note(n.gather(ctx))
+	note(n.book.Settle(ctx))
+	release, err := n.sink.Hold(ctx)
+	if err != nil {
+		return res, err
+	}
+	n.mu.Lock()
+	n.held = release
+	n.mu.Unlock()
+	res.Drained = n.waitDrained(ctx)
+	res.Produced, res.Lost = map[buffer.Lane]int64{}, map[buffer.Lane]int64{}
+	for lane, st := range n.queue.Stats() {
+		res.Produced[lane], res.Lost[lane] = st.Produced, st.LostTotal()
+	}
+	time.AfterFunc(hold, release)
+	return res, nil
+}
+
+// releaseHold ends the hold of a flush, if there is one.
+func (n *node) releaseHold() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.held != nil {
+		n.held()
+	}
+}
+
+// waitDrained reports whether the buffer was empty before ctx ended.
+func (n *node) waitDrained(ctx context.Context) bool {
+	tick := time.NewTicker(drainPoll)
+	defer tick.Stop()
+	for !n.queue.Drained() {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+	return true
+}

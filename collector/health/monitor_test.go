@@ -1,0 +1,216 @@
+package health
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"ghostlight/buffer/delta"
+	"ghostlight/buffer/queue"
+	"ghostlight/collector/journeys"
+	"ghostlight/collector/outcomes"
+	"ghostlight/healthscore"
+	"ghostlight/synthetics"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type memory struct{ scores []healthscore.Score }
+
+func (m *memory) Commit(_ context.Context, c queue.Commit) error {
+	for _, e := range c.Entries {
+		for _, r := range e.Batch.Records {
+			var s healthscore.Score
+			if err := json.Unmarshal(r.Body, &s); err != nil {
+				return err
+			}
+			m.scores = append(m.scores, s)
+		}
+	}
+	return nil
+}
+
+func newMonitor(t *testing.T, m *memory, views func() []journeys.View) *Monitor {
+	t.Helper()
+	mon, err := New(Options{
+		Edgecore: true, EdgecoreInstance: "edge:1", DataDir: t.TempDir(), Commit: m, Views: views,
+		OutcomesSeen: func() bool { return true }, PowerSupplies: t.TempDir(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mon
+}
+
+func sample(name string, at int64, v float64, labels ...string) delta.Series {
+	s := delta.Series{Labels: []delta.Label{{Name: "__name__", Value: name}}, Samples: []delta.Sample{{Time: at, Value: v}}}
+	for i := 0; i+1 < len(labels); i += 2 {
+		s.Labels = append(s.Labels, delta.Label{Name: labels[i], Value: labels[i+1]})
+	}
+	return s
+}
+
+func passing() []journeys.View {
+	return []journeys.View{{Runs: 1, Last: synthetics.Result{Pass: true}, End: time.Now(), RelayKnown: true, Relay: true}}
+}
+
+func TestTap(t *testing.T) {
+	m := newMonitor(t, &memory{}, passing)
+	now := time.Now().UnixMilli()
+	host := func(at int64, idle, user float64) delta.Batch {
+		return delta.Batch{Series: []delta.Series{
+			sample("system_cpu_time_seconds_total", at, idle, "cpu", "0", "state", "idle"),
+			sample("system_cpu_time_seconds_total", at, idle, "cpu", "1", "state", "idle"),
+			sample("system_cpu_time_seconds_total", at, user, "cpu", "0", "state", "user"),
+			sample("system_memory_usage_bytes", at, 30, "state", "used"),
+			sample("system_memory_usage_bytes", at, 50, "state", "free"),
+			sample("system_memory_usage_bytes", at, 20, "state", "cached"),
+			sample("system_memory_usage_bytes", at, 9, "state", "slab_unreclaimable"),
+		}}
+	}
+	m.Tap(host(now-1000, 100, 10))
+	if r := m.Readings()[healthscore.CPUBusyRatio]; r.Known {
+		t.Errorf("one reading of the processors gave %+v", r)
+	}
+	m.Tap(host(now, 103, 14))
+	m.Tap(delta.Batch{Series: []delta.Series{
+		sample("up", now, 1, "instance", "edge:1"), sample("up", now, 0, "instance", "other:1"),
+		sample("edgecore_cache_corrupt_objects", now, 2, "instance", "edge:1"),
+		sample("edgecore_ledger_writable", now, 0, "instance", "other:1"),
+		sample("edgecore_hub_reachable", now, 1, "instance", "edge:1"),
+	}})
+	got := m.Readings()
+	for name, want := range map[string]float64{
+		healthscore.CPUBusyRatio: 0.4, healthscore.MemoryUsedRatio: 0.3, healthscore.EdgecoreUp: 1,
+		healthscore.CacheCorrupt: 2, healthscore.JourneySuccess: 1, healthscore.RelayUp: 1, healthscore.PaymentErrorRatio: 0,
+	} {
+		if r := got[name]; !r.Known || math.Abs(r.Value-want) > 1e-9 {
+			t.Errorf("%s is %+v, want %v", name, r, want)
+		}
+	}
+	for _, name := range []string{healthscore.LedgerWritable, healthscore.BatteryRatio, healthscore.ClockSkewSeconds} {
+		if got[name].Known {
+			t.Errorf("%s is known: %+v", name, got[name])
+		}
+	}
+	if v := m.Gauge("edgecore_hub_reachable"); v == nil || *v != 1 {
+		t.Errorf("gauge is %v", v)
+	}
+	// A scrape that fails leaves stale markers: unknown, not the last value.
+	stale := math.Float64frombits(0x7ff0000000000002)
+	for range 2 {
+		m.Tap(delta.Batch{Series: []delta.Series{
+			sample("up", now, 0, "instance", "edge:1"), sample("edgecore_cache_corrupt_objects", now, stale, "instance", "edge:1"),
+			sample("edgecore_hub_reachable", now, stale, "instance", "edge:1"),
+		}})
+	}
+	if r := m.Readings()[healthscore.CacheCorrupt]; r.Known || m.Gauge("edgecore_hub_reachable") != nil {
+		t.Errorf("after a stale marker the reading is %+v", r)
+	}
+	if n := m.EdgecoreFailures(); n != 2 {
+		t.Errorf("%d failures in a row, want 2", n)
+	}
+}
+
+func TestPaymentErrorRatio(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMonitor(t, &memory{}, passing)
+		ratio := func() float64 { return m.Readings()[healthscore.PaymentErrorRatio].Value }
+		now := time.Now().UnixMilli()
+		m.Outcomes([]outcomes.Outcome{
+			{Kind: "payment", Good: true, TimeMS: now}, {Kind: "payment", TimeMS: now}, {Kind: "order", TimeMS: now},
+		})
+		if got := ratio(); got != 0.5 {
+			t.Errorf("ratio is %v, want 0.5", got)
+		}
+		time.Sleep(errorWindow + time.Minute)
+		if got := ratio(); got != 0 {
+			t.Errorf("long after the failure the ratio is %v", got)
+		}
+	})
+}
+
+func TestJourneys(t *testing.T) {
+	at := time.Unix(1000, 0)
+	view := func(pass bool, end time.Time) journeys.View {
+		return journeys.View{Runs: 1, End: end, Last: synthetics.Result{Journey: "j", FailedStep: "pay", Pass: pass}}
+	}
+	for name, tc := range map[string]struct {
+		views []journeys.View
+		want  healthscore.Reading
+	}{
+		"none ran":             {[]journeys.View{{}}, healthscore.Reading{}},
+		"the older pass dates": {[]journeys.View{view(true, at), view(true, at.Add(time.Hour))}, healthscore.Reading{Value: 1, Known: true, At: at}},
+		"one fails":            {[]journeys.View{view(true, at), view(false, at.Add(time.Hour)), view(true, at)}, healthscore.Reading{Known: true, At: at.Add(time.Hour), Detail: "journey j fails at step pay"}},
+	} {
+		out := map[string]healthscore.Reading{}
+		addJourneys(out, tc.views)
+		if diff := cmp.Diff(tc.want, out[healthscore.JourneySuccess]); diff != "" {
+			t.Errorf("%s:\n%s", name, diff)
+		}
+	}
+}
+
+func TestBattery(t *testing.T) {
+	dir := t.TempDir()
+	for name, files := range map[string][2]string{"AC": {"Mains", "0"}, "BAT0": {"Battery", "80"}, "BAT1": {"Battery", "35"}, "BAT2": {"Battery", "x"}} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for i, file := range []string{"type", "capacity"} {
+			if err := os.WriteFile(filepath.Join(dir, name, file), []byte(files[i]+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if charge, ok := battery(dir); !ok || charge != 0.35 {
+		t.Errorf("charge is %v, %v; want 0.35", charge, ok)
+	}
+	if _, ok := battery(t.TempDir()); ok {
+		t.Error("a machine without batteries has a charge")
+	}
+}
+
+func TestRunRecordsScores(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := &memory{}
+		fails := false
+		m := newMonitor(t, mem, func() []journeys.View {
+			v := passing()
+			v[0].Last.Pass = !fails
+			return v
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- m.Run(ctx) }()
+		run := func(d time.Duration) {
+			for range int(d / time.Second) {
+				m.Tap(delta.Batch{Series: []delta.Series{sample("up", time.Now().UnixMilli(), 1, "instance", "edge:1")}})
+				time.Sleep(time.Second)
+			}
+			synctest.Wait()
+		}
+		run(31 * time.Second)
+		if n := len(mem.scores); n != 3 {
+			t.Errorf("%d records of an unchanged score in 31 s, want 3", n)
+		}
+		fails = true
+		run(6 * time.Second)
+		last := mem.scores[len(mem.scores)-1]
+		if len(mem.scores) != 4 || !last.Known || last.Value > 60 || last.Contributors[0].Signal != healthscore.JourneySuccess {
+			t.Errorf("%d records, last %+v", len(mem.scores), last)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}

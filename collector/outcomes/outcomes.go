@@ -1,0 +1,311 @@
+// Package outcomes reads edgecore's ledger of outcomes into the buffer.
+//
+// It guarantees that every outcome is recorded and counted exactly once, in the
+// ledger's order: the cursor is stored in the same transaction as the outcomes
+// and the SLI buckets they count in, so a death at any point neither loses nor
+// repeats one. Subjects, who an outcome is about, never leave this package.
+package outcomes
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"ghostlight/buffer"
+	"ghostlight/buffer/delta"
+	"ghostlight/buffer/queue"
+	"ghostlight/collector/sli"
+)
+
+const (
+	pageSize  = 1000            // outcomes per request
+	pollWait  = 5 * time.Second // how long edgecore may hold an empty answer back
+	graceWait = 5 * time.Second // on top of it before the request fails
+	bodyLimit = 4 << 20
+	minRetry  = 500 * time.Millisecond
+	maxRetry  = 5 * time.Second
+)
+
+const statePrefix = "outcomes/"
+
+// A Book counts outcomes and stores them with extra in one transaction; after an
+// error neither happened.
+type Book interface {
+	Outcomes(ctx context.Context, outcomes []sli.Outcome, extra queue.Commit) error
+}
+
+// Options configure a [Reader].
+type Options struct {
+	AdminURL, Token string
+	Book            Book
+	// Load returns the stored value of a key, or nil.
+	Load func(key string) ([]byte, error)
+	// Seen is told each batch of real outcomes once it is stored; nil: nobody is.
+	Seen   func([]Outcome)
+	Client *http.Client     // nil: a client of its own
+	Now    func() time.Time // nil means time.Now
+	Log    *slog.Logger     // nil: silent
+}
+
+// Status is where the reader stands.
+type Status struct {
+	Up     bool      // edgecore answered last time
+	At     time.Time // of the last answer
+	Err    string
+	Ledger string
+	Cursor int64 // last outcome stored
+	Head   int64 // last outcome edgecore has
+	Stored int64 // real outcomes stored since start
+}
+
+// A Reader follows the ledger.
+type Reader struct {
+	o    Options
+	log  *slog.Logger
+	turn chan struct{} // holds a token while a page is read and stored
+
+	mu   sync.Mutex
+	st   Status                  // guarded by mu
+	poll context.CancelCauseFunc // ends the request that waits for outcomes; nil: none does; guarded by mu
+}
+
+// errFlush ends a waiting request so that a flush need not wait for it.
+var errFlush = errors.New("a flush takes over")
+
+// New restores the cursor.
+func New(o Options) (*Reader, error) {
+	if o.Book == nil || o.Load == nil {
+		return nil, errors.New("outcomes: a book and a way to load the cursor are needed")
+	}
+	if _, err := url.Parse(o.AdminURL); err != nil {
+		return nil, fmt.Errorf("outcomes: %w", err)
+	}
+	if o.Client == nil {
+		o.Client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute}}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Seen == nil {
+		o.Seen = func([]Outcome) {}
+	}
+	r := &Reader{o: o, log: o.Log, turn: make(chan struct{}, 1)}
+	ledger, err := o.Load(statePrefix + "ledger")
+	if err != nil {
+		return nil, fmt.Errorf("outcomes: read the cursor: %w", err)
+	}
+	if r.st.Cursor, err = r.cursor(string(ledger)); err != nil {
+		return nil, err
+	}
+	r.st.Ledger = string(ledger)
+	return r, nil
+}
+
+// cursor is the last stored sequence of a ledger, 0 for one never read.
+func (r *Reader) cursor(ledger string) (int64, error) {
+	raw, err := r.o.Load(statePrefix + "cursor/" + ledger)
+	if err != nil {
+		return 0, fmt.Errorf("outcomes: read the cursor: %w", err)
+	}
+	if raw == nil {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(string(raw), 10, 64)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("outcomes: stored cursor %q is no sequence", raw)
+	}
+	return n, nil
+}
+
+// Run follows the ledger until ctx ends.
+func (r *Reader) Run(ctx context.Context) error {
+	retry := minRetry
+	for {
+		cursor, asked := r.Status().Cursor, time.Now()
+		err := r.step(ctx, pollWait)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err == nil {
+			retry = minRetry
+			if r.Status().Cursor > cursor || time.Since(asked) > minRetry {
+				continue // there was something, or edgecore held the answer back
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(retry):
+		}
+		retry = min(2*retry, maxRetry)
+	}
+}
+
+// Flush reads and stores everything up to the ledger's head.
+func (r *Reader) Flush(ctx context.Context) error {
+	for {
+		r.mu.Lock()
+		if r.poll != nil {
+			r.poll(errFlush)
+		}
+		r.mu.Unlock()
+		if err := r.step(ctx, 0); err != nil {
+			return err
+		}
+		if st := r.Status(); st.Cursor >= st.Head {
+			return nil
+		}
+	}
+}
+
+// CaughtUp reports whether everything edgecore has recorded until just now is
+// stored.
+func (r *Reader) CaughtUp() bool {
+	st := r.Status()
+	return st.Up && st.Cursor >= st.Head && r.o.Now().Sub(st.At) < pollWait+graceWait
+}
+
+// Status is where the reader stands now.
+func (r *Reader) Status() Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.st
+}
+
+// step reads one page, waiting for outcomes up to wait, and stores it.
+func (r *Reader) step(ctx context.Context, wait time.Duration) error {
+	select {
+	case r.turn <- struct{}{}:
+		defer func() { <-r.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	before := r.Status()
+	page, err := r.await(ctx, before.Cursor, wait)
+	if errors.Is(err, errFlush) {
+		return nil
+	}
+	if err == nil {
+		err = r.take(ctx, before, page)
+	}
+	if ctx.Err() == nil {
+		r.note(err)
+	}
+	return err
+}
+
+// take stores a page and moves the cursor.
+func (r *Reader) take(ctx context.Context, before Status, p Page) error {
+	if p.Ledger != before.Ledger {
+		return r.change(before.Ledger, p)
+	}
+	if p.Head < before.Cursor {
+		return fmt.Errorf("edgecore's ledger ends at outcome %d, but %d was read from it before: was it restored from a copy?", p.Head, before.Cursor)
+	}
+	var fresh []Outcome
+	for _, o := range p.Outcomes {
+		if o.Seq > before.Cursor {
+			fresh = append(fresh, o)
+		}
+	}
+	if len(fresh) > 0 {
+		if err := r.store(ctx, p.Ledger, fresh); err != nil {
+			return err
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.st.Head = p.Head
+	return nil
+}
+
+// change follows another ledger, from where it was last read. Its outcomes are
+// asked for anew, after the right cursor.
+func (r *Reader) change(from string, p Page) error {
+	cursor, err := r.cursor(p.Ledger)
+	if err != nil {
+		return err
+	}
+	if from != "" {
+		r.log.Info("edgecore has another ledger", "before", from, "now", p.Ledger, "cursor", cursor)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.st.Ledger, r.st.Cursor, r.st.Head = p.Ledger, cursor, p.Head
+	return nil
+}
+
+// store commits outcomes, what they count and the cursor as one.
+func (r *Reader) store(ctx context.Context, ledger string, fresh []Outcome) error {
+	body, err := json.Marshal(struct {
+		Ledger   string    `json:"ledger"`
+		Outcomes []Outcome `json:"outcomes"`
+	}{ledger, fresh})
+	if err != nil {
+		return fmt.Errorf("encode outcomes: %w", err)
+	}
+	first, last := fresh[0].Seq, fresh[len(fresh)-1].Seq
+	record := delta.Record{Kind: "edge.outcomes", Key: fmt.Sprintf("%s:%d-%d", ledger, first, last), Time: r.o.Now().UnixMilli(), Body: body}
+	customers := customersOnly(fresh)
+	counted := make([]sli.Outcome, 0, len(customers))
+	for _, o := range customers {
+		counted = append(counted, sli.Outcome{At: time.UnixMilli(o.TimeMS), Kind: o.Kind, Good: o.Good})
+	}
+	err = r.o.Book.Outcomes(ctx, counted, queue.Commit{
+		Entries: []queue.Entry{{Lane: buffer.Revenue, Batch: delta.Batch{Records: []delta.Record{record}}}},
+		State: map[string][]byte{
+			statePrefix + "ledger":           []byte(ledger),
+			statePrefix + "cursor/" + ledger: strconv.AppendInt(nil, last, 10),
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("store outcomes %d to %d: %w", first, last, err)
+	}
+	r.mu.Lock()
+	r.st.Cursor = last
+	r.st.Stored += int64(len(customers))
+	r.mu.Unlock()
+	r.o.Seen(customers)
+	return nil
+}
+
+// customersOnly are the outcomes of customers: journeys and their like are recorded but
+// never counted.
+func customersOnly(all []Outcome) []Outcome {
+	out := make([]Outcome, 0, len(all))
+	for _, o := range all {
+		if !o.Synthetic {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// note keeps the outcome of a step for Status and logs it when it changed.
+func (r *Reader) note(err error) {
+	r.mu.Lock()
+	was := r.st
+	r.st.Up, r.st.Err = err == nil, ""
+	if err != nil {
+		r.st.Err = err.Error()
+	} else {
+		r.st.At = r.o.Now()
+	}
+	r.mu.Unlock()
+	switch {
+	case err != nil && (was.Up || was.Err == ""):
+		r.log.Warn("outcomes of edgecore cannot be read; what it records meanwhile is read later", "err", err)
+	case err == nil && was.Err != "":
+		r.log.Info("outcomes of edgecore are read again")
+	}
+}
