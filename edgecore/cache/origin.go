@@ -67,11 +67,11 @@ func checkDigest(header string, body []byte) error {
 	encoded, ok := strings.CutPrefix(header, "sha-256=:")
 	encoded, ok2 := strings.CutSuffix(encoded, ":")
 	if !ok || !ok2 {
-		return fmt.Errorf("Content-Digest %q is not one sha-256 value", header) //nolint:staticcheck // the header's name begins it
+		return fmt.Errorf("Content-Digest %q is not one sha-256 value", header)
 	}
 	want, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
-		return fmt.Errorf("Content-Digest %q: %w", header, err) //nolint:staticcheck // as above
+		return fmt.Errorf("Content-Digest %q: %w", header, err)
 	}
 	if sum := sha256.Sum256(body); !bytes.Equal(sum[:], want) {
 		return errors.New("the body does not match its Content-Digest")

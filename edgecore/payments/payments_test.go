@@ -30,7 +30,8 @@ import (
 var (
 	key  = []byte(strings.Repeat("k", claim.MinKey))
 	menu = catalog.Catalog{Version: "1", Items: []catalog.Item{
-		{SKU: "tea", Title: "Tea", PriceMinor: 250, Currency: "EUR"}, {SKU: "hat", Title: "Hat", PriceMinor: 1900, Currency: "EUR"},
+		{SKU: "tea", Title: "Tea", PriceMinor: 250, Currency: "EUR"},
+		{SKU: "hat", Title: "Hat", PriceMinor: 1900, Currency: "EUR"},
 		{SKU: "pie", Title: "Pie", PriceMinor: 400, Currency: "GBP"},
 	}}
 )

@@ -131,7 +131,7 @@ func (r *Relay) handle(c *client, raw []byte) {
 	case "publish":
 		err = r.publish(c, in)
 	default:
-		err = fmt.Errorf("The type %q is not known; use subscribe, unsubscribe or publish.", in.Type) //nolint:staticcheck // a sentence for people
+		err = refusal(fmt.Sprintf("The type %q is not known; use subscribe, unsubscribe or publish.", in.Type))
 	}
 	if err != nil {
 		c.reply(outbound{Type: "error", Topic: in.Topic, ID: in.ID, Error: err.Error()})
@@ -151,11 +151,17 @@ func validName(s string) bool {
 	return true
 }
 
+// A refusal is a sentence for the people behind a client.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+const errTopics = refusal("The relay carries its most of topics; try again later.")
+
 var (
-	errTopicName = fmt.Errorf("The topic needs a name of 1 to %d printable bytes.", maxName)                                      //nolint:staticcheck // a sentence for people
-	errTopics    = errors.New("The relay carries its most of topics; try again later.")                                           //nolint:staticcheck // a sentence for people
-	errSubs      = fmt.Errorf("A client may follow at most %d topics.", maxSubscriptions)                                         //nolint:staticcheck // a sentence for people
-	errMessage   = fmt.Errorf("A message needs an id of 1 to %d printable bytes and data of at most %d bytes.", maxName, maxData) //nolint:staticcheck // a sentence for people
+	errTopicName = refusal(fmt.Sprintf("The topic needs a name of 1 to %d printable bytes.", maxName))
+	errSubs      = refusal(fmt.Sprintf("A client may follow at most %d topics.", maxSubscriptions))
+	errMessage   = refusal(fmt.Sprintf("A message needs an id of 1 to %d printable bytes and data of at most %d bytes.", maxName, maxData))
 )
 
 // subscribe confirms, gives back the history after in.After if asked to, and lets

@@ -25,6 +25,11 @@ func (r *Report) await(f facts) {
 			}
 		}
 	}
+	for _, o := range r.Objectives {
+		if !r.Ongoing && o.Minutes.Open > 0 {
+			r.Awaiting = append(r.Awaiting, fmt.Sprintf("%s: %s may still be added to.", o.DisplayName, webui.Plural(o.Minutes.Open, "minute", "minutes")))
+		}
+	}
 	if r.Ongoing {
 		r.Awaiting = append(r.Awaiting, "The event goes on.")
 	}

@@ -167,6 +167,7 @@ func (c Chart) draw(id, class string, width, height float64) template.HTML {
 		}
 		c.drawLine(&b, a, s, c.color(i))
 	}
+	c.drawBandTexts(&b, a)
 	if !any {
 		fmt.Fprintf(&b, `<text class="lab" x="%g" y="%g" text-anchor="middle">no data in this range</text>`, padL+a.innerW()/2, padT+a.innerH()/2)
 	}
@@ -209,10 +210,17 @@ func (c Chart) drawBands(b *strings.Builder, a area) {
 		if kind != BandEvent {
 			fmt.Fprintf(b, `<path class="edge-%s" d="M%.1f %gv%gM%.1f %gv%g"/>`, kind, x0, padT, a.innerH(), x0+w, padT, a.innerH())
 		}
-		if w >= bandTextMin && band.Label != "" {
-			fmt.Fprintf(b, `<text class="band-text %s" x="%.1f" y="%g">%s</text>`, kind, x0+5, padT+12, esc(clip(band.Label, int(w/7.2))))
-		}
 		b.WriteString(`</g>`)
+	}
+}
+
+// drawBandTexts names the bands, above what is drawn in them.
+func (c Chart) drawBandTexts(b *strings.Builder, a area) {
+	for _, band := range c.Bands {
+		x0 := a.x(band.From)
+		if w := a.x(band.To) - x0; w >= bandTextMin && band.Label != "" {
+			fmt.Fprintf(b, `<text class="band-text %s" x="%.1f" y="%g">%s</text>`, esc(band.Kind), x0+5, padT+12, esc(clip(band.Label, int(w/7.2))))
+		}
 	}
 }
 
