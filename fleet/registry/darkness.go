@@ -20,6 +20,9 @@ type Darkness struct {
 // episode that goes on has no End and counts up to now, or to f.To if that is
 // earlier.
 func (r *Registry) Dark(ctx context.Context, f Filter) ([]Darkness, error) {
+	// What is in memory first: an episode that is stored meanwhile is then seen
+	// twice, not never.
+	fresh := r.freshEpisodes()
 	stored, err := r.storedEpisodes(ctx)
 	if err != nil {
 		return nil, err
@@ -37,7 +40,7 @@ func (r *Registry) Dark(ctx context.Context, f Filter) ([]Darkness, error) {
 			continue
 		}
 		n := r.nodes[src]
-		for _, ep := range merge(stored[n.id], n.episodes) {
+		for _, ep := range merge(stored[n.id], fresh[n.id]) {
 			end := ep.End
 			if end.IsZero() {
 				end = now
@@ -77,6 +80,19 @@ func (r *Registry) downWithin(start, end, from, to time.Time) time.Duration {
 		sum += overlap(d.Start, d.End, start, end)
 	}
 	return sum
+}
+
+// freshEpisodes copies, by node, the episodes that may not be stored yet.
+func (r *Registry) freshEpisodes() map[int64][]Episode {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := map[int64][]Episode{}
+	for _, n := range r.nodes {
+		if len(n.episodes) > 0 {
+			out[n.id] = slices.Clone(n.episodes)
+		}
+	}
+	return out
 }
 
 // merge puts together what is stored and what is not yet; of the same start the
