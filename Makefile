@@ -9,7 +9,7 @@ ARGS    ?=
 
 # Packages of ours that share memory between goroutines and do not compile an
 # engine (SQLite aside), so that a race build of them stays affordable.
-RACE := ./internal/daemon ./internal/uplink/... ./buffer/... ./synthetics/... ./healthscore/... ./slo/... ./edgecore/relay ./edgecore/cache ./collector/scrape
+RACE := ./internal/daemon ./internal/uplink/... ./buffer/... ./synthetics/... ./healthscore/... ./slo/... ./edgecore/relay ./edgecore/cache ./collector/scrape ./collector/store ./collector/sli ./collector/journeys ./collector/page ./fleet/ingest ./fleet/registry ./fleet/web ./internal/webui
 
 # What the end-to-end run needs beyond Go and gcc (Debian).
 DEPS := chromium prometheus systemd
@@ -42,7 +42,7 @@ e2e: build ## one shared demo run with faults, under Chromium, promtool and the 
 	go test -tags e2e -count=1 -timeout 15m -v ./internal/e2e
 
 crash: ## kill -9 sweeps, long form (KILLS=n; make test runs the short form)
-	KILLS=$(or $(KILLS),200) go test -count=1 -timeout 60m -run 'Kill|Crash' -v ./buffer/queue ./edgecore/... ./fleet/...
+	KILLS=$(or $(KILLS),200) go test -count=1 -timeout 60m -v -run 'TestNothingAcknowledgedIsLost|TestKillLosesNothing' ./buffer/queue ./edgecore ./fleet/app
 
 deps: ## install what make e2e needs
 	apt-get update

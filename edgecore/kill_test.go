@@ -19,11 +19,12 @@ import (
 	"time"
 
 	"ghostlight/edgecore/payments"
+	"ghostlight/internal/crashtest"
 )
 
 // Scale of the kill test.
 const (
-	kills        = 5
+	shortKills   = 5
 	tills        = 8  // guests who buy at once
 	salesPerKill = 25 // acknowledged at least between two kills
 )
@@ -178,6 +179,7 @@ func TestKillLosesNothing(t *testing.T) {
 		shoppers[i] = &shopper{g: newGuest(addr, adminAddr), name: fmt.Sprint("guest", i), sku: "ticket-001", stop: &stop, acked: &acked}
 		wg.Go(func() { errs[i] = shoppers[i].shop() })
 	}
+	kills := crashtest.Kills(t, shortKills)
 	for range kills {
 		mark := acked.Load() + salesPerKill + rand.Int64N(salesPerKill)
 		eventually(t, "sales", func() bool { return acked.Load() >= mark })

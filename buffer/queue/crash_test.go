@@ -17,6 +17,7 @@ import (
 	"ghostlight/buffer"
 	"ghostlight/buffer/queue"
 	"ghostlight/buffer/wire"
+	"ghostlight/internal/crashtest"
 )
 
 // The test binary is its own victim: with this set it appends until it is killed.
@@ -139,7 +140,7 @@ func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
 	said := &testimony{kept: map[string]bool{}, gone: map[string]bool{}, cursors: map[string]string{}}
 	present := map[string]int{}
 	random := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
-	for round := range crashRounds {
+	for round := range crashtest.Kills(t, crashRounds) {
 		runAndKill(t, dir, round, time.Duration(random.IntN(60_000))*time.Microsecond, said)
 
 		q := open(t, dir, &clock{t: time.Now()})

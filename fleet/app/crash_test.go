@@ -27,6 +27,7 @@ import (
 	"ghostlight/buffer/wire"
 	"ghostlight/fleet/config"
 	"ghostlight/fleet/store"
+	"ghostlight/internal/crashtest"
 	"ghostlight/internal/daemon"
 	"ghostlight/internal/sqlite"
 )
@@ -203,7 +204,8 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 	if err := os.WriteFile(file, fmt.Appendf(nil, fleetYAML, data), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const blocks, kills = 600, 6
+	kills := crashtest.Kills(t, 6)
+	blocks := 100 * kills
 	var fleet atomic.Pointer[child]
 	var acked atomic.Int64
 	fleet.Store(start(t, file))
@@ -216,7 +218,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 	for i, s := range senders {
 		wg.Go(func() { s.run(t, uint64(i)) })
 	}
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(time.Duration(kills) * 10 * time.Second)
 	trims := 0
 	for n := range kills {
 		for acked.Load() < int64((n+1)*len(senders)*blocks/(kills+1)) && time.Now().Before(deadline) {

@@ -17,10 +17,10 @@ var may = map[string][]string{
 	"slo":         {"internal/strictyaml"},
 	"healthscore": {"slo"},
 	"synthetics":  {"slo", "internal/strictyaml"},
-	"buffer":      {"internal/sqlite"},
-	"edgecore":    {"internal/daemon", "internal/strictyaml", "internal/sqlite"},
+	"buffer":      {"internal/sqlite", "internal/crashtest"},
+	"edgecore":    {"internal/daemon", "internal/strictyaml", "internal/sqlite", "internal/crashtest"},
 	"collector":   {"slo", "healthscore", "synthetics", "buffer", "internal/daemon", "internal/strictyaml", "internal/sqlite", "internal/webui"},
-	"fleet":       {"slo", "healthscore", "synthetics", "buffer", "internal/daemon", "internal/strictyaml", "internal/sqlite", "internal/webui"},
+	"fleet":       {"slo", "healthscore", "synthetics", "buffer", "internal/daemon", "internal/strictyaml", "internal/sqlite", "internal/crashtest", "internal/webui"},
 	"dashboards":  {},
 	"deploy":      {"collector/config", "fleet/config", "edgecore"}, // its test decodes the examples
 	"cmd":         {"*"},
