@@ -3,7 +3,9 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -38,12 +40,13 @@ var (
 
 func (e Extra) validate() error {
 	var errs []error
-	for id := range e.Receivers {
+	for _, id := range slices.Sorted(maps.Keys(e.Receivers)) {
 		if ownReceivers[id] {
 			errs = append(errs, strictyaml.Fieldf("extra.receivers."+id, "is the agent's own receiver: write %s/another_name", id))
 		}
 	}
-	for id, p := range e.Pipelines {
+	for _, id := range slices.Sorted(maps.Keys(e.Pipelines)) {
+		p := e.Pipelines[id]
 		path := "extra.pipelines." + id
 		kind, _, _ := strings.Cut(id, "/")
 		if kind != "metrics" && kind != "traces" && kind != "logs" {
