@@ -14,7 +14,7 @@ RACE := ./internal/daemon ./internal/uplink/... ./buffer/... ./synthetics/... ./
 # What the end-to-end run needs beyond Go and gcc (Debian).
 DEPS := chromium prometheus systemd
 
-.PHONY: help build demo test check e2e crash bench deps screenshots generate fmt clean
+.PHONY: help build demo test check e2e crash deps generate fmt clean
 .DEFAULT_GOAL := help
 
 help: ## this list

@@ -50,7 +50,8 @@ type logs struct {
 }
 
 func (l *logs) Write(p []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.b.Write(p) }
-func (l *logs) String() string              { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
+
+func (l *logs) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
 
 func command(args ...string) *exec.Cmd {
 	binary := os.Getenv("GHOSTLIGHT_AGENT") // a built agent, to measure instead of this test
