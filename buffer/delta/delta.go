@@ -4,10 +4,12 @@
 package delta
 
 // A Batch is what one block carries: samples of series, and records of
-// everything that is not a metric.
+// everything that is not a metric. Histograms and Exemplars belong to its series.
 type Batch struct {
-	Series  []Series
-	Records []Record
+	Series     []Series
+	Records    []Record
+	Histograms []NativeHistogram
+	Exemplars  []Exemplar
 }
 
 // A Series is one Prometheus series with its samples in this batch.
@@ -56,9 +58,9 @@ type Record struct {
 	Body []byte
 }
 
-// Samples counts the samples of all series.
+// Samples counts the samples of all series; a histogram is one.
 func (b Batch) Samples() int {
-	n := 0
+	n := len(b.Histograms)
 	for _, s := range b.Series {
 		n += len(s.Samples)
 	}
@@ -66,10 +68,10 @@ func (b Batch) Samples() int {
 }
 
 // Empty reports whether the batch carries nothing.
-func (b Batch) Empty() bool { return len(b.Records) == 0 && b.Samples() == 0 }
+func (b Batch) Empty() bool { return !b.hasExtras() && b.Samples() == 0 }
 
-// TimeRange returns the earliest and latest time of samples and records, Unix
-// milliseconds; 0, 0 for an empty batch.
+// TimeRange returns the earliest and latest time of samples, records and all
+// else, Unix milliseconds; 0, 0 for an empty batch.
 func (b Batch) TimeRange() (lo, hi int64) {
 	first := true
 	note := func(t int64) {
@@ -83,6 +85,12 @@ func (b Batch) TimeRange() (lo, hi int64) {
 		for _, smp := range s.Samples {
 			note(smp.Time)
 		}
+	}
+	for i := range b.Histograms {
+		note(b.Histograms[i].Time)
+	}
+	for i := range b.Exemplars {
+		note(b.Exemplars[i].Time)
 	}
 	for _, r := range b.Records {
 		note(r.Time)

@@ -56,6 +56,9 @@ func (e *encoder) batch(b Batch) error {
 // check holds b to the limits and to the rules of [Series].
 func (e *encoder) check(b Batch) error {
 	l := e.limits
+	if len(b.Histograms)+len(b.Exemplars) > 0 {
+		return fmt.Errorf("%w: format 1 has no place for histograms and exemplars", ErrInvalid)
+	}
 	if len(b.Series) > l.Series {
 		return fmt.Errorf("%w: %d series, at most %d", ErrLimit, len(b.Series), l.Series)
 	}

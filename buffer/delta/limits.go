@@ -28,6 +28,17 @@ type Limits struct {
 	Samples int
 	// LabelBytes bounds the names and values of one series' labels together.
 	LabelBytes int
+	// State bounds what the two sides of a stream, or a [Dict], keep in memory
+	// between frames, each; 0 means 32 MiB.
+	State int64
+}
+
+// state is the limit on State that is in force.
+func (l Limits) state() int64 {
+	if l.State == 0 {
+		return 32 << 20
+	}
+	return l.State
 }
 
 // DefaultLimits are the limits of a fleet that was not told otherwise: 64 MiB,
@@ -38,7 +49,7 @@ func DefaultLimits() Limits {
 
 // Validate reports a limit that would refuse everything.
 func (l Limits) Validate() error {
-	if l.Bytes < 1 || l.Series < 1 || l.Samples < 1 || l.LabelBytes < 1 {
+	if l.Bytes < 1 || l.Series < 1 || l.Samples < 1 || l.LabelBytes < 1 || l.State < 0 {
 		return fmt.Errorf("limits must be positive: %+v", l)
 	}
 	return nil

@@ -307,6 +307,9 @@ func (q *Queue) finish(group []*op, f *file, err error) {
 	}
 	if err != nil {
 		f.refused(group)
+		if f == q.revenue {
+			q.telemetry.refused(group) // what failed here is not even tried there
+		}
 	}
 	if added {
 		select {

@@ -2,10 +2,13 @@ package queue_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -221,5 +224,87 @@ func TestRandomDamageIsNeverFatal(t *testing.T) {
 			t.Errorf("seed %d: the buffer does not work after the damage: %v", seed, err)
 		}
 		q.Close()
+	}
+}
+
+// A mortal context ends after it was asked a number of times, and so ends a
+// salvage at any of its steps.
+type mortal struct {
+	context.Context
+	end  context.CancelFunc
+	left atomic.Int64
+}
+
+func (m *mortal) Done() <-chan struct{} {
+	if m.left.Add(-1) == 0 {
+		m.end()
+	}
+	return m.Context.Done()
+}
+
+// A salvage that is cut short, wherever, must be begun again at the next opening,
+// not taken for done: what it had not reached would be lost.
+func TestASalvageCutShortIsBegunAgain(t *testing.T) {
+	const blocks = 20
+	all, whole := fill(t, blocks)
+	clear(whole["telemetry.db"][:100])
+	cut := 0
+	for n := int64(1); ; n += 1 + n/3 {
+		dir := t.TempDir()
+		for file, data := range whole {
+			if err := os.WriteFile(filepath.Join(dir, file), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		m := &mortal{Context: ctx, end: cancel}
+		m.left.Store(n)
+		q, err := queue.Open(m, queue.Options{Dir: dir, DiskBudget: 64 << 20})
+		cancel()
+		if err == nil {
+			q.Close()
+			break // it was over before the context was
+		}
+		cut++
+		got, _ := found(t, dir)
+		if len(got) != len(all) {
+			t.Errorf("%d of %d blocks are left after a salvage ended at step %d with %q", len(got), len(all), n, err)
+		}
+	}
+	if cut < 10 {
+		t.Errorf("only %d salvages were cut short: the test shows little", cut)
+	}
+}
+
+// Of a rebuild that ended between its renames the next opening does the rest.
+func TestARebuildIsFinishedAtTheNextOpening(t *testing.T) {
+	all, whole := fill(t, 5)
+	for _, tt := range []struct {
+		name  string
+		files map[string][]byte
+	}{
+		{"the successor is incomplete", map[string][]byte{"telemetry.db": whole["telemetry.db"], "telemetry.db.rebuilding": []byte("half"), "telemetry.db.rebuilding-wal": []byte("x")}},
+		{"the damaged file is still in place", map[string][]byte{"telemetry.db": []byte("damaged"), "telemetry.db-wal": []byte("old log"), "telemetry.db.rebuilt": whole["telemetry.db"]}},
+		{"its log is aside already", map[string][]byte{"telemetry.db": []byte("damaged"), "telemetry.db.damaged-wal": []byte("old log"), "telemetry.db.rebuilt": whole["telemetry.db"]}},
+		{"the damaged file is aside", map[string][]byte{"telemetry.db.damaged": []byte("damaged"), "telemetry.db-shm": []byte("old index"), "telemetry.db.rebuilt": whole["telemetry.db"]}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			tt.files["revenue.db"] = whole["revenue.db"]
+			for file, data := range tt.files {
+				if err := os.WriteFile(filepath.Join(dir, file), data, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, _ := found(t, dir)
+			if len(got) != len(all) {
+				t.Errorf("%d of %d blocks are left", len(got), len(all))
+			}
+			for _, ending := range []string{".rebuilding", ".rebuilding-wal", ".rebuilt"} {
+				if _, err := os.Stat(filepath.Join(dir, "telemetry.db"+ending)); !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("telemetry.db%s is left behind (%v)", ending, err)
+				}
+			}
+		})
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -54,7 +53,9 @@ type file struct {
 	quarantined atomic.Int64
 
 	mu       sync.Mutex // guards the database and what follows
-	db       *sql.DB
+	db       *sql.DB    // nil once closed, and while broken
+	broken   error      // why the file must be rebuilt, when the last attempt failed
+	triedAt  time.Time
 	lastGen  generation
 	sessions map[buffer.Session]generation // of blocks that may be in the file
 	counts   map[buffer.Lane]counts
@@ -68,13 +69,16 @@ type file struct {
 // and its intact blocks are kept.
 func openFile(ctx context.Context, path string, lanes []buffer.Lane, now func() time.Time, log *slog.Logger) (*file, error) {
 	f := &file{path: path, lanes: lanes, now: now, log: log}
-	err := f.connect(ctx)
+	err := finishRebuild(path)
+	if err == nil {
+		err = f.connect(ctx)
+	}
 	if sqlite.IsCorrupt(err) || errors.Is(err, errDamaged) {
 		err = f.rebuild(ctx, err)
 	}
 	if err != nil {
 		f.close()
-		return nil, err
+		return nil, describe(path, err)
 	}
 	return f, nil
 }
@@ -87,16 +91,13 @@ var errDamaged = errors.New("file is damaged")
 func (f *file) connect(ctx context.Context) error {
 	db, err := sqlite.Open(f.path, sqlite.CacheKiB(cacheKiB))
 	if err != nil {
-		return describe(f.path, err)
+		return err
 	}
 	f.db = db
 	if err := f.check(ctx); err != nil {
-		return describe(f.path, err)
+		return err
 	}
-	if err := f.load(ctx); err != nil {
-		return describe(f.path, err)
-	}
-	return nil
+	return f.load(ctx)
 }
 
 // describe says what a person can do about err.
@@ -190,8 +191,7 @@ func (f *file) loadSessions(ctx context.Context, lane buffer.Lane) error {
 func (f *file) begin(ctx context.Context, gen generation, session buffer.Session) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_, err := f.db.ExecContext(ctx, "INSERT INTO openings (only, generation) VALUES (1, ?) ON CONFLICT DO UPDATE SET generation = excluded.generation", gen)
-	if err != nil {
+	if err := setGeneration(ctx, f.db, gen); err != nil {
 		return describe(f.path, err)
 	}
 	f.lastGen, f.sessions[session], f.lastSeq = gen, gen, map[buffer.Lane]buffer.Seq{}
@@ -221,8 +221,8 @@ func (f *file) publish() {
 func (f *file) state(ctx context.Context, prefix string) (map[string][]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.db == nil {
-		return nil, ErrClosed
+	if err := f.usable(ctx); err != nil {
+		return nil, err
 	}
 	rows, err := f.db.QueryContext(ctx, "SELECT key, value FROM state WHERE substr(key, 1, length(?1)) = ?1", prefix)
 	if err != nil {
@@ -244,6 +244,7 @@ func (f *file) state(ctx context.Context, prefix string) (map[string][]byte, err
 func (f *file) close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.broken = nil
 	if f.db == nil {
 		return nil
 	}
@@ -265,24 +266,4 @@ func inTx(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
 		return err
 	}
 	return tx.Commit()
-}
-
-// renameAside moves a damaged database away with its log, and drops the one that
-// was moved away before it: its intact blocks live on in its successor.
-func renameAside(path string) (aside string, err error) {
-	aside = path + ".damaged"
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if err := os.Remove(aside + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return "", err
-		}
-	}
-	for _, suffix := range []string{"-wal", ""} {
-		if err := os.Rename(path+suffix, aside+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return "", err
-		}
-	}
-	if err := os.Remove(path + "-shm"); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return "", err
-	}
-	return aside, nil
 }

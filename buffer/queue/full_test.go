@@ -94,6 +94,31 @@ func TestFullDiskRefusesCountsAndRecovers(t *testing.T) {
 	}
 }
 
+// What is turned away for want of room for revenue takes the other entries of its
+// commit with it: all are counted.
+func TestEveryEntryOfARefusedCommitIsCounted(t *testing.T) {
+	q, err := Open(t.Context(), Options{Dir: t.TempDir(), DiskBudget: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	limit(t, q.revenue, size(t, q.revenue))
+	for range 50 {
+		if err = q.Append(t.Context(), Commit{Entries: []Entry{entryOf(buffer.Revenue, 1), entryOf(buffer.Detail, 5), entryOf(buffer.Health, 3)}}); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, ErrFull) {
+		t.Fatalf("append on a full disk: %v", err)
+	}
+	stats := q.Stats()
+	for lane, want := range map[buffer.Lane]int64{buffer.Revenue: 1, buffer.Detail: 5, buffer.Health: 3} {
+		if got := stats[lane].Refused; got != want {
+			t.Errorf("%d samples of %s are counted as refused, want %d", got, lane, want)
+		}
+	}
+}
+
 func TestPartialCommitSaysSo(t *testing.T) {
 	q, err := Open(t.Context(), Options{Dir: t.TempDir(), DiskBudget: 1 << 20})
 	if err != nil {

@@ -58,8 +58,8 @@ func (q *Queue) Next(ctx context.Context, max int) ([]Stored, error) {
 func (q *Queue) candidates(ctx context.Context, f *file, max int, into map[buffer.Lane][]candidate) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.db == nil {
-		return ErrClosed
+	if err := f.usable(ctx); err != nil {
+		return err
 	}
 	for _, lane := range f.lanes {
 		if f.counts[lane].Blocks == 0 {
@@ -113,9 +113,9 @@ func (q *Queue) isOut(k key) bool {
 func (q *Queue) take(ctx context.Context, k key) (Stored, error) {
 	f := q.fileOf(k.lane())
 	f.mu.Lock()
-	if f.db == nil {
+	if err := f.usable(ctx); err != nil {
 		f.mu.Unlock()
-		return Stored{}, ErrClosed
+		return Stored{}, err
 	}
 	var data []byte
 	err := f.db.QueryRowContext(ctx, "SELECT data FROM blocks WHERE id = ?", k).Scan(&data)

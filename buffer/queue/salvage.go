@@ -3,8 +3,6 @@ package queue
 import (
 	"context"
 	"database/sql"
-	"fmt"
-	"log/slog"
 
 	"ghostlight/buffer"
 	"ghostlight/internal/sqlite"
@@ -31,50 +29,13 @@ type salvaged struct {
 	data    []byte
 }
 
-// rebuild replaces a damaged file by a new one with every intact block and what
-// can be read of the rest. The caller holds mu or is the only one to know f.
-func (f *file) rebuild(ctx context.Context, cause error) error {
-	f.quarantined.Add(1)
-	if f.db != nil {
-		// The file is damaged: that it does not close well adds nothing.
-		_ = f.db.Close()
-		f.db = nil
-	}
-	newest, lastGen, lastSeq := f.sessions, f.lastGen, f.lastSeq
-	aside, err := renameAside(f.path)
-	if err != nil {
-		return fmt.Errorf("move the damaged %s aside: %w", f.path, err)
-	}
-	if err := f.connect(ctx); err != nil {
-		return err
-	}
-	s := &salvage{ctx: ctx, into: f.db, counts: map[buffer.Lane]counts{}}
-	if err := s.run(aside, f.lanes); err != nil {
-		return fmt.Errorf("salvage %s: %w", aside, err)
-	}
-	if err := f.load(ctx); err != nil {
-		return err
-	}
-	// Of a rebuild while the queue is open: its session goes on where it was.
-	f.lastGen, f.lastSeq = max(f.lastGen, lastGen), lastSeq
-	for session, gen := range newest {
-		f.sessions[session] = gen
-	}
-	if _, err := f.db.ExecContext(ctx, "INSERT INTO openings (only, generation) VALUES (1, ?) ON CONFLICT DO UPDATE SET generation = excluded.generation", f.lastGen); err != nil {
-		return err
-	}
-	f.log.Error("buffer file was damaged: renamed aside, intact blocks kept",
-		slog.String("file", f.path), slog.String("aside", aside), slog.Int64("blocks_kept", s.kept), slog.Any("error", cause))
-	return nil
-}
-
-// run reads the file aside by SQL from both ends, as far as that goes, then page
+// run reads the damaged file by SQL from both ends, as far as that goes, then page
 // by page, and sets the counters right.
-func (s *salvage) run(aside string, lanes []buffer.Lane) error {
-	if err := s.bySQL(aside, lanes); err != nil {
+func (s *salvage) run(damaged string, lanes []buffer.Lane) error {
+	if err := s.bySQL(damaged, lanes); err != nil {
 		return err
 	}
-	if err := carve(aside, s.carved); err != nil {
+	if err := carve(damaged, s.carved); err != nil {
 		return err
 	}
 	if err := s.flush(); err != nil {
@@ -85,8 +46,8 @@ func (s *salvage) run(aside string, lanes []buffer.Lane) error {
 
 // bySQL copies what SQLite still reads. What it cannot read ends a pass, not the
 // salvage; only a new file that cannot be written does.
-func (s *salvage) bySQL(aside string, lanes []buffer.Lane) error {
-	old, err := sqlite.Open(aside, sqlite.CacheKiB(cacheKiB))
+func (s *salvage) bySQL(damaged string, lanes []buffer.Lane) error {
+	old, err := sqlite.Open(damaged, sqlite.CacheKiB(cacheKiB))
 	if err != nil {
 		return nil // not readable as a database: its pages may be
 	}

@@ -33,11 +33,11 @@ type change struct {
 func (q *Queue) write(f *file, group []*op) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.db == nil {
-		return ErrClosed
-	}
 	// One caller's impatience must not undo what others wait for.
 	ctx := context.Background()
+	if err := f.usable(ctx); err != nil {
+		return err
+	}
 	c := &change{ctx: ctx, f: f, counts: map[buffer.Lane]counts{}, lastSeq: map[buffer.Lane]buffer.Seq{}}
 	err := inTx(ctx, f.db, func(tx *sql.Tx) error {
 		c.tx = tx
@@ -272,16 +272,4 @@ func (f *file) pages(ctx context.Context, db querier) (pages, free, size int64, 
 		}
 	}
 	return pages, free, size, nil
-}
-
-// recover rebuilds the file if err says that it is damaged, and returns err. The
-// caller holds mu.
-func (f *file) recover(ctx context.Context, err error) error {
-	if !sqlite.IsCorrupt(err) {
-		return err
-	}
-	if failed := f.rebuild(ctx, err); failed != nil {
-		return fmt.Errorf("%w; rebuilding it failed: %w", err, failed)
-	}
-	return fmt.Errorf("%w; it was rebuilt from its intact blocks: try again", err)
 }

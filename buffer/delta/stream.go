@@ -1,0 +1,355 @@
+package delta
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"ghostlight/buffer"
+)
+
+// ErrResync means that a frame builds on state that the decoder does not have.
+// The sender must reset its encoder; the key frame that follows makes the decoder
+// whole again.
+var ErrResync = errors.New("decoder lacks the state of this frame")
+
+// A Stamp is what a frame says of itself besides its content. Time range and
+// counts follow from the content.
+type Stamp struct {
+	Lane    buffer.Lane
+	Session buffer.Session
+	Seq     buffer.Seq
+}
+
+// frameVersion is in the high four bits of every frame's first byte, frameKey and
+// the others below in the low ones.
+const (
+	frameVersion = 2 << 4
+	frameKey     = 1 // needs no state, and replaces it
+	frameSeries  = 2 // tells of new series
+	frameExtras  = 4 // has records, exemplars or histograms
+	frameAside   = 8 // is from the past: what it says of series is forgotten
+)
+
+// asideAfter is how far behind the newest sample of the stream a frame lies, in
+// milliseconds, to be coded aside.
+const asideAfter = 60_000
+
+const (
+	sessionFollows = 1 << 3
+	seqFollows     = 1 << 4
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// An Encoder codes frames for one connection: each builds on the ones before it,
+// so they must be handed over in order and without gaps. A frame that was encoded
+// and not handed over, or that the receiver answers with [ErrResync], must be
+// followed by [Encoder.Reset]. Not safe for concurrent use.
+type Encoder struct {
+	codec *Codec
+	wire  wireState
+	book  book
+	state state
+	plan  plan
+}
+
+// NewEncoder makes the encoder of a new connection, under the limits of c and
+// with its compressors.
+func NewEncoder(c *Codec) *Encoder {
+	e := &Encoder{codec: c, plan: plan{share: true}}
+	e.Reset()
+	return e
+}
+
+// Reset makes the next frame a key frame.
+func (e *Encoder) Reset() {
+	e.wire = wireState{}
+	e.book = book{}
+	e.state.reset(e.codec.limits)
+}
+
+// StateBytes is the memory held between frames, by the declared costs.
+func (e *Encoder) StateBytes() int64 { return e.state.bytes() + e.book.memory }
+
+// Encode appends the frame of b to dst. The error wraps [ErrInvalid] or
+// [ErrLimit]; dst is then returned as it was, and the next frame is a key frame.
+// When the series of the stream have outgrown the limits, the encoder starts
+// over with a key frame by itself.
+func (e *Encoder) Encode(dst []byte, at Stamp, b Batch) ([]byte, error) {
+	if !at.Lane.Valid() || at.Session == 0 || at.Seq == 0 {
+		return dst, fmt.Errorf("%w: stamp %+v", ErrInvalid, at)
+	}
+	if err := checkSize(&b, e.codec.limits); err != nil {
+		return dst, err
+	}
+	key := !e.wire.open
+	out, err := e.encode(dst, at, &b)
+	if err != nil && !key {
+		e.Reset()
+		out, err = e.encode(dst, at, &b)
+	}
+	if err != nil {
+		e.Reset()
+		return dst, err
+	}
+	return out, nil
+}
+
+func (e *Encoder) encode(dst []byte, at Stamp, b *Batch) ([]byte, error) {
+	if err := e.plan.make(&e.book, e.codec.limits, b); err != nil {
+		return dst, err
+	}
+	e.state.track(&e.book)
+	latest, timed := e.plan.latest()
+	aside := timed && e.state.hasTime && latest < e.state.newest-asideAfter && latest < e.state.newest
+	if timed && !aside {
+		e.state.newest, e.state.hasTime = max(latest, e.state.newest), true
+	}
+	out := e.wire.head(dst, at, e.flags(b, aside))
+	var err error
+	if e.plan.known < len(e.book.series) {
+		if out, err = e.codec.appendNew(out, &e.book, e.plan.known); err != nil {
+			return dst, err
+		}
+	}
+	if b.hasExtras() {
+		if out, err = e.codec.appendExtras(out, b); err != nil {
+			return dst, err
+		}
+	}
+	if out, err = e.state.appendSeries(out, &e.plan, b, aside); err != nil {
+		return dst, err
+	}
+	if err := e.state.checkMemory(e.book.memory); err != nil {
+		return dst, err
+	}
+	return e.wire.seal(out, len(dst)), nil
+}
+
+func (e *Encoder) flags(b *Batch, aside bool) byte {
+	flags := byte(frameVersion)
+	if !e.wire.open {
+		flags |= frameKey
+	}
+	if e.plan.known < len(e.book.series) {
+		flags |= frameSeries
+	}
+	if b.hasExtras() {
+		flags |= frameExtras
+	}
+	if aside {
+		flags |= frameAside
+	}
+	return flags
+}
+
+// wireState is what the head and tail of a frame build on.
+type wireState struct {
+	open    bool // a key frame was seen
+	number  uint8
+	sum     uint32 // checksum of the frame before
+	session buffer.Session
+	seqs    [8]buffer.Seq // last sequence of each lane
+}
+
+// head appends the head of a frame.
+func (w *wireState) head(dst []byte, at Stamp, flags byte) []byte {
+	lane := byte(at.Lane)
+	if flags&frameKey != 0 {
+		*w = wireState{open: true}
+	}
+	if at.Session != w.session {
+		lane |= sessionFollows
+		w.session, w.seqs = at.Session, [8]buffer.Seq{}
+	}
+	step := int64(at.Seq - w.seqs[at.Lane])
+	if step != 1 {
+		lane |= seqFollows
+	}
+	w.seqs[at.Lane] = at.Seq
+	dst = append(dst, flags, w.number, lane)
+	if lane&sessionFollows != 0 {
+		dst = binary.LittleEndian.AppendUint64(dst, uint64(at.Session))
+	}
+	if lane&seqFollows != 0 {
+		dst = appendUvarint(dst, zigzag(step))
+	}
+	return dst
+}
+
+// seal appends the checksum of a frame that begins at from. It continues that of
+// the frame before, so that a frame is whole only in its place.
+func (w *wireState) seal(frame []byte, from int) []byte {
+	w.number++
+	w.sum = crc32.Update(w.sum, castagnoli, frame[from:])
+	return binary.LittleEndian.AppendUint32(frame, w.sum)
+}
+
+// readHead is the inverse of head.
+func (w *wireState) readHead(r *reader) (at Stamp, flags byte) {
+	flags = r.byte()
+	r.byte() // the number, checked before
+	lane := r.byte()
+	if flags&frameKey != 0 {
+		*w = wireState{open: true}
+	}
+	at.Lane = buffer.Lane(lane & 7)
+	if !at.Lane.Valid() || lane>>5 != 0 {
+		r.fail("lane %d", lane)
+		return Stamp{}, 0
+	}
+	if lane&sessionFollows != 0 {
+		if b := r.bytes(8); len(b) == 8 {
+			w.session, w.seqs = buffer.Session(binary.LittleEndian.Uint64(b)), [8]buffer.Seq{}
+		}
+	}
+	step := int64(1)
+	if lane&seqFollows != 0 {
+		step = r.varint()
+	}
+	w.seqs[at.Lane] += buffer.Seq(step)
+	at.Session, at.Seq = w.session, w.seqs[at.Lane]
+	if at.Session == 0 || at.Seq == 0 {
+		r.fail("session %d, sequence %d", at.Session, at.Seq)
+	}
+	return at, flags
+}
+
+// A Decoder reads the frames of one connection. Not safe for concurrent use.
+type Decoder struct {
+	codec *Codec
+	wire  wireState
+	book  book
+	state state
+	told  [][]byte // descriptions of series as they came, the book in small
+	small bool     // the book was given up for them
+}
+
+// NewDecoder makes the decoder of a new connection, under the limits of c and
+// with its decompressors.
+func NewDecoder(c *Codec) *Decoder {
+	d := &Decoder{codec: c}
+	d.reset()
+	return d
+}
+
+func (d *Decoder) reset() {
+	d.wire, d.book, d.told, d.small = wireState{}, book{}, nil, false
+	d.state.reset(d.codec.limits)
+}
+
+// StateBytes is the memory held between frames, by the declared costs.
+func (d *Decoder) StateBytes() int64 {
+	n := d.state.bytes() + d.book.memory
+	for _, s := range d.told {
+		n += int64(cap(s))
+	}
+	return n
+}
+
+// Compact gives up what can be made again, at the cost of some microseconds for
+// each hundred series when the next frame comes. For connections that idle.
+func (d *Decoder) Compact() {
+	d.state.scratch = scratch{}
+	if len(d.told) > 0 {
+		d.book, d.small = book{}, true
+	}
+}
+
+// Decode reads one frame. The labels of the batch belong to the decoder and must
+// not be changed; nothing else shares memory with it or with frame.
+//
+// The error wraps [ErrResync], [ErrMalformed] or [ErrLimit]. After any error the
+// decoder takes nothing but a key frame.
+func (d *Decoder) Decode(frame []byte) (Stamp, Batch, error) {
+	at, b, err := d.decode(frame)
+	if err != nil {
+		d.reset()
+		return Stamp{}, Batch{}, err
+	}
+	return at, b, nil
+}
+
+func (d *Decoder) decode(frame []byte) (Stamp, Batch, error) {
+	const least = 3 + 1 + 4
+	if len(frame) < least || frame[0]&0xf0 != frameVersion {
+		return Stamp{}, Batch{}, fmt.Errorf("%w: not a frame of version %d", ErrMalformed, frameVersion>>4)
+	}
+	key := frame[0]&frameKey != 0
+	if !key && (!d.wire.open || frame[1] != d.wire.number) {
+		return Stamp{}, Batch{}, fmt.Errorf("%w: frame %d where %d is next", ErrResync, frame[1], d.wire.number)
+	}
+	body, tail := frame[:len(frame)-4], binary.LittleEndian.Uint32(frame[len(frame)-4:])
+	sum := d.wire.sum
+	if key {
+		sum = 0
+	}
+	if sum = crc32.Update(sum, castagnoli, body); sum != tail {
+		return Stamp{}, Batch{}, fmt.Errorf("%w: checksum %08x where the frame says %08x", ErrMalformed, sum, tail)
+	}
+	if key {
+		d.reset()
+		if frame[1] != 0 {
+			return Stamp{}, Batch{}, fmt.Errorf("%w: key frame with number %d", ErrMalformed, frame[1])
+		}
+	}
+	r := reader{src: body}
+	at, flags := d.wire.readHead(&r)
+	d.wire.sum = sum
+	d.wire.number++
+	b, err := d.content(&r, flags)
+	return at, b, err
+}
+
+// content reads what follows the head of a frame.
+func (d *Decoder) content(r *reader, flags byte) (b Batch, err error) {
+	if err := d.wake(); err != nil {
+		return Batch{}, err
+	}
+	if flags&frameSeries != 0 {
+		if err := d.newSeries(r); err != nil {
+			return Batch{}, err
+		}
+	}
+	if flags&frameExtras != 0 {
+		if err := d.codec.readExtras(r, &b); err != nil {
+			return Batch{}, err
+		}
+	}
+	if b.Series, err = d.state.readSeries(r, &d.book, flags&frameAside != 0); err != nil {
+		return Batch{}, err
+	}
+	if err := d.state.checkMemory(d.book.memory); err != nil {
+		return Batch{}, err
+	}
+	return b, b.checkExtras()
+}
+
+// newSeries reads the description of series that the stream has not seen.
+func (d *Decoder) newSeries(r *reader) error {
+	from := r.src
+	if err := d.codec.readNew(r, &d.book); err != nil {
+		return err
+	}
+	if n := len(from) - len(r.src); r.err == nil {
+		d.told = append(d.told, append([]byte(nil), from[:n]...))
+	}
+	d.state.track(&d.book)
+	return d.state.checkMemory(d.book.memory)
+}
+
+// wake makes the book again after Compact.
+func (d *Decoder) wake() error {
+	if !d.small {
+		return nil
+	}
+	for _, told := range d.told {
+		if err := d.codec.readNew(&reader{src: told}, &d.book); err != nil {
+			return err
+		}
+	}
+	d.small = false
+	return nil
+}
