@@ -61,12 +61,20 @@ func (c *initCmd) Run(out io.Writer) error {
 	}
 	_, err = fmt.Fprintf(out, `Wrote %[1]s/fleet.yaml and %[1]s/agent.yaml. Start the two programs:
 
-    ghostlight-fleet --config %[1]s/fleet.yaml
-    ghostlight-agent --config %[1]s/agent.yaml
+    %[4]s-fleet --config %[1]s/fleet.yaml
+    %[4]s-agent --config %[1]s/agent.yaml
 
 Then open http://%[2]s/ for the fleet and http://%[3]s/ for the node.
-`, c.Dir, c.FleetListen, c.PageListen)
+`, c.Dir, c.FleetListen, c.PageListen, sibling())
 	return err
+}
+
+// sibling is how this program was called: the others lie beside it.
+func sibling() string {
+	if called := os.Args[0]; filepath.Base(called) == "ghostlight" {
+		return called
+	}
+	return "ghostlight"
 }
 
 // render writes a template to a new file, readable by its owner alone: it holds

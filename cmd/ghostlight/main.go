@@ -1,6 +1,6 @@
 // Command ghostlight is the program for people: it runs the demo, writes the
-// first configuration, runs journeys and checks objectives. It serves nothing
-// itself.
+// first configuration, runs journeys, checks and explains objectives and looks at
+// nodes. It serves nothing itself.
 package main
 
 import (
@@ -19,8 +19,10 @@ import (
 type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Run live venues and the centre on this machine, with a crowd and faults."`
 	Init    initCmd    `cmd:"" help:"Write the two configuration files that watch your own HTTP service."`
-	Journey journeyCmd `cmd:"" help:"Work with journeys."`
-	SLO     sloCmd     `cmd:"" name:"slo" help:"Work with objectives."`
+	Journey journeyCmd `cmd:"" help:"Work with journeys: scripted visits that prove a service works."`
+	Delta   deltaCmd   `cmd:"" help:"Work with the codec."`
+	SLO     sloCmd     `cmd:"" name:"slo" help:"Work with objectives: what is promised, and how it is kept."`
+	Node    nodeCmd    `cmd:"" help:"Look at a venue's node."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 
 	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`

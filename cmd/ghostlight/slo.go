@@ -1,43 +1,10 @@
 package main
 
-import (
-	"errors"
-	"fmt"
-	"io"
-
-	"ghostlight/slo/openslo"
-)
+import "fmt"
 
 type sloCmd struct {
-	Lint sloLintCmd `cmd:"" help:"Check OpenSLO files and say what they mean."`
-}
-
-// sloLintCmd checks files. Its exit status is 0 if all are valid.
-type sloLintCmd struct {
-	Files []string `arg:"" name:"file" help:"OpenSLO v1 files."`
-}
-
-func (c *sloLintCmd) Run(out io.Writer) error {
-	bad := 0
-	for _, path := range c.Files {
-		objectives, err := openslo.Load(path)
-		if err != nil {
-			bad++
-			if _, err := fmt.Fprintln(out, err); err != nil {
-				return fmt.Errorf("print what is wrong: %w", err)
-			}
-			continue
-		}
-		for _, o := range objectives {
-			if _, err := fmt.Fprintf(out, "%s: %s is valid: %g %% of %s\n", path, o.Name, 100*o.Target, o.Indicator); err != nil {
-				return fmt.Errorf("print what is valid: %w", err)
-			}
-		}
-	}
-	if bad > 0 {
-		return errors.New(plural(bad, "file is not valid", "files are not valid"))
-	}
-	return nil
+	Lint    sloLintCmd    `cmd:"" help:"Check OpenSLO files: valid, or what is wrong and where."`
+	Explain sloExplainCmd `cmd:"" help:"Say what the objectives of a file mean, what would page, and after how long."`
 }
 
 func plural(n int, one, many string) string {

@@ -2,9 +2,11 @@ package demo
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/goccy/go-yaml"
 
@@ -36,7 +38,7 @@ func (l layout) writeConfigs() error {
 	}
 	for _, dir := range []string{filepath.Dir(l.config("x")), l.logs()} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("prepare the data folder: %w", err)
+			return folderError(err)
 		}
 	}
 	for path, config := range files {
@@ -46,7 +48,7 @@ func (l layout) writeConfigs() error {
 		}
 		// The files hold credentials.
 		if err := os.WriteFile(path, text, 0o600); err != nil {
-			return fmt.Errorf("prepare the data folder: %w", err)
+			return folderError(err)
 		}
 	}
 	journey, err := everyFewSeconds(journeys.RevenuePathYAML())
@@ -55,10 +57,18 @@ func (l layout) writeConfigs() error {
 	}
 	for path, text := range map[string][]byte{l.config("journey"): journey, l.config("objectives"): shipped.Checkout()} {
 		if err := os.WriteFile(path, text, 0o644); err != nil {
-			return fmt.Errorf("prepare the data folder: %w", err)
+			return folderError(err)
 		}
 	}
 	return nil
+}
+
+// folderError says why the data folder cannot be prepared, and what to do.
+func folderError(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("prepare the data folder: the disk is full; free some space or name another folder with --data: %w", err)
+	}
+	return fmt.Errorf("prepare the data folder: %w; name a folder that can be written with --data", err)
 }
 
 // everyFewSeconds gives a journey the demo's schedule.

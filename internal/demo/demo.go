@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,9 +42,11 @@ type demo struct {
 	narrating atomic.Bool
 	telling   sync.Mutex // keeps sentences whole
 
-	mu      sync.Mutex // guards what follows
-	shows   []*show
-	current *show // nil between shows
+	mu       sync.Mutex // guards what follows
+	shows    []*show
+	current  *show                // nil between shows
+	expected map[string]bool      // units whose next end was told already
+	broken   map[string]time.Time // when the scenario broke a unit last
 }
 
 // Run runs a demo until its duration is over or ctx ends, and returns its proof.
@@ -61,8 +64,12 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 	}
 	d.layout.dir = dir
 	summary, err := d.run(ctx)
-	if well := err == nil && summary.OK || errors.Is(err, context.Canceled); keep || !well {
+	well := err == nil && summary.OK || errors.Is(err, context.Canceled)
+	if started := d.units != nil; started && (keep || !well) {
 		d.tell("The data folder %s is kept; the logs of all processes are in %s.", dir, d.layout.logs())
+		return summary, err
+	}
+	if keep {
 		return summary, err
 	}
 	if removed := os.RemoveAll(dir); removed != nil {
@@ -98,7 +105,7 @@ func (d *demo) run(ctx context.Context) (Summary, error) {
 	}
 	crowdLog, err := os.Create(filepath.Join(d.layout.logs(), "crowd.log"))
 	if err != nil {
-		return Summary{}, fmt.Errorf("prepare the data folder: %w", err)
+		return Summary{}, folderError(err)
 	}
 	defer crowdLog.Close()
 	d.log = slog.New(slog.NewTextHandler(crowdLog, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -163,7 +170,7 @@ func (d *demo) openUplinks(ctx context.Context, wg *sync.WaitGroup) error {
 // up starts the units in order and waits until the fleet hears every venue.
 func (d *demo) up(ctx context.Context, failed <-chan error) error {
 	begun := time.Now()
-	d.tell("Starting the fleet, the hub and %d venues with an edgecore and an agent each.", len(d.layout.venues))
+	d.tell("Starting the centre, a regional hub and %s, each with a checkout (edgecore) and an agent that watches it.", venueCount(len(d.layout.venues), "venue"))
 	specs := []Spec{
 		{Name: "hub", Path: d.programs.edgecore, Args: []string{"--config", d.layout.config("hub")}},
 		{Name: "fleet", Path: d.programs.fleet, Args: []string{"--config", d.layout.config("fleet")}, Restart: Always},
@@ -184,7 +191,8 @@ func (d *demo) up(ctx context.Context, failed <-chan error) error {
 		return err
 	}
 	d.narrating.Store(true)
-	d.tell("All %d venues are live after %.1f s.", len(d.layout.venues), time.Since(begun).Seconds())
+	live := venueCount(len(d.layout.venues), "live venue")
+	d.tell("%s after %.1f s.", strings.ToUpper(live[:1])+live[1:], time.Since(begun).Seconds())
 	d.addresses()
 	return nil
 }
@@ -248,15 +256,35 @@ func (d *demo) logEnd(unit string) string {
 	return strings.Join(lines[max(0, len(lines)-5):], "\n")
 }
 
-// addresses says where to look.
+// venueCount is a number of venues in words: three live venues.
+func venueCount(n int, what string) string {
+	words := []string{"no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"}
+	text := strconv.Itoa(n)
+	if n < len(words) {
+		text = words[n]
+	}
+	if n != 1 {
+		what += "s"
+	}
+	return text + " " + what
+}
+
+// addresses says where to look, and how long it takes.
 func (d *demo) addresses() {
 	var b strings.Builder
 	fleet := url(d.layout.fleetPort())
-	fmt.Fprintf(&b, "Open these in a browser:\n\n    fleet page       %s/\n    Prometheus API   %s/api/v1/query?query=up\n", fleet, fleet)
+	line := func(what, address string) { fmt.Fprintf(&b, "    %-26s %s\n", what, address) }
+	b.WriteString("Open these in a browser:\n\n")
+	line("all venues", fleet+"/")
+	line("events and their reports", fleet+"/events")
 	for _, v := range d.layout.venues {
-		fmt.Fprintf(&b, "    %-16s %s/   (the node's own page)\n", v.name, url(v.pagePort()))
+		line(v.name+"'s own page", url(v.pagePort())+"/")
 	}
+	fmt.Fprintf(&b, "\n    Grafana and promtool take %s as a Prometheus.\n", fleet)
 	d.tell("%s", b.String())
+	if n := len(d.scenario.Steps); n > 0 {
+		d.tell("In the next %s things go wrong on purpose, and nobody mends them by hand. Ctrl-C ends the demo at any time.", lasted(d.scenario.End()))
+	}
 }
 
 // perform runs the shows and the scenario until the time is over or ctx ends.

@@ -16,6 +16,13 @@ const (
 	settleEvery = 500 * time.Millisecond
 )
 
+// How long an agent stays still after a flush: long enough to ask every API once.
+// The next flush waits for it, so it is also how long a second count takes.
+const (
+	holdTime      = 3 * time.Second
+	holdTimeVenue = 100 * time.Millisecond
+)
+
 // finish quiesces everything, counts, and stops all units.
 func (d *demo) finish(ctx context.Context) Summary {
 	if ctx.Err() != nil {
@@ -29,7 +36,7 @@ func (d *demo) finish(ctx context.Context) Summary {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
 	d.awaitSettlement(ctx)
-	d.tell("Every agent reads its venue once more and sends what it holds.")
+	d.tell("Every agent reads its venue once more and sends what it holds; then what the venues counted is compared with what the centre holds.")
 	summary, against := d.settle(ctx)
 	d.narrating.Store(false)
 	d.stopUnits()
@@ -128,7 +135,7 @@ func (d *demo) count(ctx context.Context) (Summary, []string) {
 // countVenue flushes one agent and compares the venue with the centre.
 func (d *demo) countVenue(ctx context.Context, v venue) (Node, int64, error) {
 	n := Node{Venue: v.name, Node: v.node}
-	flush, err := agentAPI{newAPI(v.pagePort(), v.token)}.flush(ctx)
+	flush, err := agentAPI{newAPI(v.pagePort(), v.token)}.flush(ctx, holdTime+time.Duration(len(d.layout.venues))*holdTimeVenue)
 	if err != nil {
 		return n, 0, fmt.Errorf("flush: %w", err)
 	}

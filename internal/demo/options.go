@@ -71,7 +71,7 @@ func findPrograms(dir string) (programs, error) {
 func (o Options) dataDir() (dir string, keep bool, err error) {
 	if o.Data == "" {
 		if dir, err = os.MkdirTemp("", "ghostlight-demo-"); err != nil {
-			return "", false, fmt.Errorf("make a temporary data folder: %w", err)
+			return "", false, folderError(err)
 		}
 		return dir, o.Keep, checkSocketPath(dir)
 	}
@@ -82,7 +82,7 @@ func (o Options) dataDir() (dir string, keep bool, err error) {
 		return "", false, fmt.Errorf("data folder %s is not empty: name a fresh one", dir)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", false, fmt.Errorf("make the data folder: %w", err)
+		return "", false, folderError(err)
 	}
 	return dir, true, checkSocketPath(dir)
 }

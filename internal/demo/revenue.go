@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -122,8 +123,9 @@ type flushed struct {
 }
 
 // flush has the agent read everything once more and waits until all of it is
-// acknowledged by the fleet.
-func (a agentAPI) flush(ctx context.Context) (flushed, error) {
+// acknowledged by the fleet. For hold from then on the agent takes in nothing
+// new, so that its counts can be compared.
+func (a agentAPI) flush(ctx context.Context, hold time.Duration) (flushed, error) {
 	var out flushed
-	return out, a.call(ctx, http.MethodPost, "/api/flush?timeout=20s", nil, &out)
+	return out, a.call(ctx, http.MethodPost, "/api/flush?timeout=20s&hold="+hold.String(), nil, &out)
 }

@@ -21,6 +21,7 @@ const drainTime = 60 * time.Second
 
 // show is one event at all venues with its crowd.
 type show struct {
+	name  string
 	id    string // of the event at the fleet
 	crowd *crowd.Crowd
 	done  chan error // of the crowd's Run
@@ -45,7 +46,7 @@ func (d *demo) startShow(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	s := &show{id: id, crowd: c, done: make(chan error, 1)}
+	s := &show{name: name, id: id, crowd: c, done: make(chan error, 1)}
 	d.mu.Lock()
 	d.shows = append(d.shows, s)
 	d.current = s
@@ -77,9 +78,14 @@ func (d *demo) endShow(ctx context.Context) error {
 		return fmt.Errorf("end the event: %w", err)
 	}
 	t := s.crowd.Totals()
-	d.tell("The event is over: checked in %d, sold %d times, cards declined %d, refunds %d; payments took %v at the median and %v at the 99th percentile. Its report is at %s/events/%s/report",
-		t.CheckIns, t.Sales, t.Declined, t.Refunds, t.Payment.P50.Round(time.Millisecond), t.Payment.P99.Round(time.Millisecond), url(d.layout.fleetPort()), s.id)
+	d.tell("The event %q is over: %d checked in, %d sold, %d declined by card issuers, %d refunded. Half of all payments took less than %d ms, 99 in 100 less than %d ms. Its report:\n\n    %s/events/%s/report\n",
+		s.name, t.CheckIns, t.Sales, t.Declined, t.Refunds, ceilMS(t.Payment.P50), ceilMS(t.Payment.P99), url(d.layout.fleetPort()), s.id)
 	return nil
+}
+
+// ceilMS is d in whole milliseconds, rounded up.
+func ceilMS(d time.Duration) int64 {
+	return int64((d + time.Millisecond - 1) / time.Millisecond)
 }
 
 // venueSales is how much each venue sold in all shows so far.

@@ -21,7 +21,7 @@ func (d *demo) play(ctx context.Context, start time.Time) {
 			return
 		}
 		if c.over {
-			d.tell("%s's uplink: the fault %q is over.", c.step.Venue, c.step.Do)
+			d.tell("%s", describeEnd(c.step))
 			continue
 		}
 		if err := d.do(ctx, c.step); err != nil && ctx.Err() == nil {
@@ -62,16 +62,20 @@ func (d *demo) do(ctx context.Context, p Step) error {
 	}
 	switch p.Do {
 	case doKill:
-		d.tell("%s's edgecore is killed.", p.Venue)
+		d.expectEnd(v.edgecore())
+		d.tell("Fault: %s's checkout (edgecore) is killed.", p.Venue)
 		return d.units.Signal(v.edgecore(), syscall.SIGKILL)
 	case doHang:
-		d.tell("%s's edgecore hangs: it is stopped without dying.", p.Venue)
+		d.expectEnd(v.edgecore())
+		d.tell("Fault: %s's checkout (edgecore) hangs. It is there and does nothing.", p.Venue)
 		return d.units.Signal(v.edgecore(), syscall.SIGSTOP)
 	case doKillAgent:
-		d.tell("%s's agent is killed.", p.Venue)
+		d.expectEnd(v.agent())
+		d.tell("Fault: %s's agent is killed. What it had not sent yet is on its disk.", p.Venue)
 		return d.units.Signal(v.agent(), syscall.SIGKILL)
 	case doKillFleet:
-		d.tell("The fleet is killed.")
+		d.expectEnd("fleet")
+		d.tell("Fault: the centre (fleet) is killed.")
 		return d.units.Signal("fleet", syscall.SIGKILL)
 	case doCorrupt:
 		return d.corrupt(v, p.Objects)
@@ -83,10 +87,6 @@ func (d *demo) do(ctx context.Context, p Step) error {
 
 // describeFault is a fault of an uplink as a sentence.
 func describeFault(p Step) string {
-	way := "uplink (to the fleet and to the hub)"
-	if p.Route != "" {
-		way = "uplink to the " + p.Route
-	}
 	what := map[string]string{
 		"cut":       "is cut",
 		"half-open": "swallows everything without breaking",
@@ -95,7 +95,25 @@ func describeFault(p Step) string {
 		"duplicate": "repeats requests",
 		"reorder":   "lets requests overtake each other",
 	}[p.Do]
-	return fmt.Sprintf("%s's %s %s for %v.", p.Venue, way, what, p.For)
+	return fmt.Sprintf("Fault: %s %s for %s.", uplinkName(p), what, lasted(p.For.D()))
+}
+
+// describeEnd says that a fault of an uplink is over.
+func describeEnd(p Step) string {
+	if p.Do == "cut" {
+		return fmt.Sprintf("%s is back.", uplinkName(p))
+	}
+	return fmt.Sprintf("%s: the fault %q is over.", uplinkName(p), p.Do)
+}
+
+func uplinkName(p Step) string {
+	switch p.Route {
+	case routeFleet:
+		return p.Venue + "'s uplink to the centre"
+	case routeHub:
+		return p.Venue + "'s uplink to the hub"
+	}
+	return p.Venue + "'s uplink (to the centre and to the hub)"
 }
 
 // corrupt flips bytes in n objects of a venue's cache, on disk.
@@ -110,7 +128,7 @@ func (d *demo) corrupt(v venue, n int) error {
 	if done == 0 {
 		return errors.New("the venue has no cached object yet")
 	}
-	d.tell("%d objects in %s's cache are corrupted on disk.", done, v.name)
+	d.tell("Fault: %d objects in %s's cache are damaged on disk.", done, v.name)
 	return nil
 }
 
