@@ -141,6 +141,7 @@ func (n *node) run(ctx context.Context, ln net.Listener) error {
 	})
 	g.Go(func() error { return n.cfgError(col.Run(gctx)) })
 	g.Go(func() error { return n.book.Run(gctx) })
+	g.Go(func() error { return n.tail.Run(gctx) })
 	g.Go(func() error { return n.monitor.Run(gctx) })
 	g.Go(func() error { return n.healer.Run(gctx) })
 	g.Go(func() error { return n.watch(gctx) })
@@ -161,6 +162,9 @@ func (n *node) settle(ctx context.Context) {
 	n.releaseHold()
 	ctx, cancel := context.WithTimeout(ctx, stopStore)
 	defer cancel()
+	if err := n.tail.Flush(ctx); err != nil {
+		n.log.Warn("the last spans and log lines could not be stored", "err", err)
+	}
 	if err := n.book.Settle(ctx); err != nil {
 		n.log.Warn("the last SLI buckets could not be stored", "err", err)
 	}

@@ -7,7 +7,10 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/otel/trace"
 
 	"ghostlight/buffer/delta"
 	"ghostlight/buffer/forward"
@@ -23,13 +26,11 @@ import (
 	"ghostlight/collector/scrape"
 	"ghostlight/collector/sli"
 	"ghostlight/collector/store"
+	"ghostlight/collector/tail"
 	"ghostlight/internal/daemon"
 	"ghostlight/slo"
 	"ghostlight/synthetics"
 )
-
-// traceWait bounds how long a journey's trace may take to be stored.
-const traceWait = 5 * time.Second
 
 // node is the rooms of a running agent, wired.
 type node struct {
@@ -39,6 +40,7 @@ type node struct {
 	started  time.Time
 	queue    *queue.Queue
 	sink     *store.Sink
+	tail     *tail.Tail
 	scraper  *scrape.Scraper
 	journeys *journeys.Room
 	outcomes *outcomes.Reader // nil without edgecore
@@ -61,6 +63,7 @@ func (a *Agent) build(ctx context.Context, q *queue.Queue, addr string) (*node, 
 	}
 	for _, step := range []func() error{
 		n.buildSink,
+		n.buildTail,
 		n.buildScraper,
 		func() error { return n.buildBook(load) },
 		n.buildJourneys,
@@ -84,7 +87,26 @@ func (n *node) buildSink() error {
 	}
 	n.sink, err = store.New(store.Options{
 		Queue: n.queue, Lanes: chooser, Log: n.log,
-		Tap: func(b delta.Batch) { n.monitor.Tap(b) },
+		Tap:    func(b delta.Batch) { n.monitor.Tap(b) },
+		Traces: func(td ptrace.Traces) { n.tail.Traces(td) },
+		Logs:   func(ld plog.Logs) { n.tail.Logs(ld) },
+	})
+	return err
+}
+
+func (n *node) buildTail() error {
+	c := n.cfg.Tail
+	severity, err := tail.ParseSeverity(c.Logs.Severity)
+	if err != nil {
+		return err
+	}
+	n.tail, err = tail.New(tail.Options{
+		Sink: n.sink, Wait: c.Wait.D(), Deadline: c.Deadline.D(), Batch: c.Batch.D(), Memory: int64(c.Memory), Allow: c.Attributes, Log: n.log,
+		Traces: tail.Traces{
+			Budget: int64(c.Traces.Budget), Slow: c.Traces.Slow.D(), LongRoutes: c.Traces.LongRoutes,
+			RevenueRoutes: c.Traces.RevenueRoutes, RevenueAttributes: c.Traces.RevenueAttributes,
+		},
+		Logs: tail.Logs{Budget: int64(c.Logs.Budget), Severity: severity, Fold: c.Logs.Fold.D()},
 	})
 	return err
 }
@@ -123,11 +145,9 @@ func (n *node) buildJourneys() error {
 			return synthetics.Claim([]byte(e.SyntheticKey), issuer, journey, time.Now())
 		}
 	}
-	o.Tracer = journeys.NewTracer("ghostlight-synthetics", func(td ptrace.Traces) {
-		ctx, cancel := context.WithTimeout(context.Background(), traceWait)
-		defer cancel()
-		n.sink.Traces(ctx, td, time.Now()) //nolint:errcheck // evidence: what is refused is counted and logged by the sink
-	})
+	// A journey's trace is kept from its beginning: what edgecore tells of it comes
+	// before the journey's own spans, which come when it has ended.
+	o.Tracer = journeys.NewTracer(tail.JourneyService, func(id trace.TraceID) { n.tail.Expect(pcommon.TraceID(id)) }, n.tail.Traces)
 	var err error
 	n.journeys, err = journeys.New(o)
 	return err

@@ -6,6 +6,7 @@ import (
 
 	"ghostlight/buffer"
 	"ghostlight/collector/page"
+	"ghostlight/collector/tail"
 	"ghostlight/healthscore"
 	"ghostlight/internal/daemon"
 	"ghostlight/slo"
@@ -22,6 +23,7 @@ func (n *node) status() page.Status {
 		NowMS: time.Now().UnixMilli(), StartMS: n.started.UnixMilli(),
 		Uplink: n.uplink(), Lanes: n.lanes(), Health: n.health(), Journeys: n.journeyStatus(), Heals: n.heals(),
 		Objectives: n.objectives(), Targets: n.targets(), Edgecore: n.edgecore(readings),
+		Tail: n.tailStatus(),
 		Host: page.Host{
 			CPUBusy: value(readings, healthscore.CPUBusyRatio), MemoryUsed: value(readings, healthscore.MemoryUsedRatio),
 			DiskUsed: value(readings, healthscore.DiskUsedRatio),
@@ -51,6 +53,24 @@ func (n *node) lanes() map[buffer.Lane]page.Lane {
 			Produced: st.Produced, Acked: st.Produced - lost - st.Waiting, Waiting: st.Waiting, Lost: lost, LostBy: st.Lost,
 			Blocks: st.Blocks, Bytes: st.Bytes, Refused: refused[lane],
 		}
+	}
+	return out
+}
+
+func (n *node) tailStatus() page.Tail {
+	s := n.tail.Stats()
+	return page.Tail{
+		Traces: page.Tailed{Received: s.Traces.Received, Kept: byReason(s.Traces.Kept), Dropped: byReason(s.Traces.Dropped), Held: s.Traces.Held},
+		Spans:  page.Units{Received: s.Spans.Received, Stored: s.Spans.Stored, Dropped: byReason(s.Spans.Dropped), Waiting: s.Spans.Waiting},
+		Lines:  page.Units{Received: s.Lines.Received, Stored: s.Lines.Stored, Dropped: byReason(s.Lines.Dropped), Waiting: s.Lines.Waiting},
+		Chance: s.Probability, Bytes: s.Bytes, Withheld: s.Attributes, Masked: s.Redacted,
+	}
+}
+
+func byReason(counts map[tail.Reason]int64) map[string]int64 {
+	out := make(map[string]int64, len(counts))
+	for why, n := range counts {
+		out[string(why)] = n
 	}
 	return out
 }

@@ -55,6 +55,7 @@ func (n *node) gather(ctx context.Context) error {
 	for reason, dropped := range n.sink.Dropped() {
 		g.Counter("ghostlight_otlp_points_dropped_total", "Points received over OTLP that cannot become samples.", float64(dropped), "reason", reason)
 	}
+	n.tail.Gather(g)
 	n.journeys.Gather(g)
 	n.monitor.Gather(g)
 	n.healer.Gather(g)
@@ -82,6 +83,7 @@ func (n *node) flush(ctx context.Context, hold time.Duration) (page.Flushed, err
 	if n.outcomes != nil {
 		note(n.outcomes.Flush(ctx))
 	}
+	note(n.tail.Flush(ctx))
 	note(n.gather(ctx))
 	note(n.book.Settle(ctx))
 	release, err := n.sink.Hold(ctx)

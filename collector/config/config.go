@@ -25,6 +25,8 @@ type Config struct {
 	OTLP OTLP `yaml:"otlp"`
 	// Lanes adds metric names to the lanes that are sent first.
 	Lanes Lanes `yaml:"lanes"`
+	// Tail says which spans and log lines are worth the uplink.
+	Tail Tail `yaml:"tail"`
 	// Buffer bounds the disk that unsent telemetry may use.
 	Buffer Buffer `yaml:"buffer"`
 	// Edgecore is the revenue service of this node; without it no outcomes are read and no cache is repaired.

@@ -15,6 +15,7 @@ func Default() Config {
 		Scrape:      Scrape{Interval: strictyaml.Duration(15 * time.Second), Timeout: strictyaml.Duration(10 * time.Second)},
 		Host:        Host{Enabled: true, Interval: strictyaml.Duration(15 * time.Second)},
 		OTLP:        OTLP{GRPC: "127.0.0.1:4317", HTTP: "127.0.0.1:4318"},
+		Tail:        defaultTail(),
 		Buffer:      Buffer{DiskBudget: 1 << 30, RevenueReserve: 64 << 20},
 		MemoryLimit: 48 << 20,
 	}

@@ -37,6 +37,7 @@ func (c *Config) Validate() error {
 		listener("otlp.grpc", c.OTLP.GRPC, true),
 		listener("otlp.http", c.OTLP.HTTP, true),
 		c.Lanes.validate(),
+		c.Tail.validate(),
 		c.Buffer.validate(),
 		c.Edgecore.validate(),
 		c.Heal.validate(c.Edgecore != nil),

@@ -23,6 +23,7 @@ import (
 	"ghostlight/buffer/queue"
 	"ghostlight/collector/journeys"
 	"ghostlight/collector/self"
+	"ghostlight/collector/store"
 	"ghostlight/healthscore"
 	engine "ghostlight/healthscore/heal"
 )
@@ -112,6 +113,9 @@ func New(o Options) (*Healer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("heal: read the audit chain: %w", err)
 	}
+	// Options.Busy stays nil, the gate always open: it waits for payments that are
+	// acknowledged and not yet synced to disk, and edgecore has none at any time,
+	// for it acknowledges a payment only after the fsync of its commit.
 	h.engine, err = engine.NewEngine(engine.Options{
 		Rules: h.rules(), DryRun: o.DryRun, Verify: o.Verify, Now: o.Now, Record: h.record, Restore: restore,
 	})
@@ -173,7 +177,7 @@ func (h *Healer) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			err := h.engine.Step(ctx, h.o.Readings())
-			if (err != nil) != failing && ctx.Err() == nil {
+			if (err != nil) != failing && ctx.Err() == nil && !errors.Is(err, store.ErrStopping) {
 				failing = err != nil
 				if failing {
 					h.log.Warn("healing is held back: its record cannot be stored", "err", err)

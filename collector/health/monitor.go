@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,8 +44,8 @@ type Options struct {
 	EdgecoreInstance string // label instance of edgecore's scrape target
 	DataDir          string // whose file system must not fill up
 	Commit           Committer
-	Views            func() []journeys.View
-	OutcomesSeen     func() bool // the ledger is read to its end
+	Views            func() []journeys.View // one for each journey that is configured
+	OutcomesSeen     func() bool            // the ledger is read to its end
 	// Answers is when edgecore's admin listener last answered and whether it
 	// still does; it stands in where edgecore is not scraped.
 	Answers func() (up bool, at time.Time)
@@ -92,7 +93,12 @@ func New(o Options) (*Monitor, error) {
 	if o.PowerSupplies == "" {
 		o.PowerSupplies = "/sys/class/power_supply"
 	}
-	scorer, err := healthscore.NewScorer(healthscore.DefaultModel(o.Edgecore))
+	model := healthscore.DefaultModel(o.Edgecore)
+	if len(o.Views()) > 0 {
+		// Where journeys are to run, a node on which none did is unknown, not healthy.
+		model = model.Require(healthscore.JourneySuccess)
+	}
+	scorer, err := healthscore.NewScorer(model)
 	if err != nil {
 		return nil, err
 	}
@@ -252,6 +258,7 @@ type minuteCount struct {
 
 // Outcomes takes in real outcomes for the payment error ratio.
 func (m *Monitor) Outcomes(batch []outcomes.Outcome) {
+	now := m.o.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, o := range batch {
@@ -259,19 +266,26 @@ func (m *Monitor) Outcomes(batch []outcomes.Outcome) {
 			continue
 		}
 		minute := o.TimeMS / 60_000
-		if n := len(m.payments); n == 0 || m.payments[n-1].minute < minute {
-			m.payments = append(m.payments, minuteCount{minute: minute})
+		if !recent(minute, now) {
+			continue // read late, or from before the clock was set
 		}
-		c := &m.payments[len(m.payments)-1]
-		if o.Good {
+		i := slices.IndexFunc(m.payments, func(c minuteCount) bool { return c.minute == minute })
+		if i < 0 {
+			i, m.payments = len(m.payments), append(m.payments, minuteCount{minute: minute})
+		}
+		if c := &m.payments[i]; o.Good {
 			c.good++
 		} else {
 			c.bad++
 		}
 	}
-	if n := len(m.payments); n > 10 {
-		m.payments = append(m.payments[:0], m.payments[n-10:]...)
-	}
+	m.payments = slices.DeleteFunc(m.payments, func(c minuteCount) bool { return !recent(c.minute, now) })
+}
+
+// recent reports whether a minute is within what the error ratio looks back on,
+// and not in the future of a clock that was set back.
+func recent(minute int64, now time.Time) bool {
+	return minute > now.Add(-errorWindow).UnixMilli()/60_000 && minute <= now.UnixMilli()/60_000+1
 }
 
 // errorRatio is the share of the last minutes' payments that we failed; without
@@ -279,7 +293,7 @@ func (m *Monitor) Outcomes(batch []outcomes.Outcome) {
 func (m *Monitor) errorRatio(now time.Time) float64 {
 	var bad, total int64
 	for _, c := range m.payments {
-		if c.minute > now.Add(-errorWindow).UnixMilli()/60_000 {
+		if recent(c.minute, now) {
 			bad, total = bad+c.bad, total+c.bad+c.good
 		}
 	}

@@ -214,3 +214,64 @@ func TestRunRecordsScores(t *testing.T) {
 		}
 	})
 }
+
+// Failures counted while the clock was three days ahead must not count as the
+// present's for three days once it is set right, nor take in what comes then.
+func TestPaymentErrorRatioAfterTheClockWasSetBack(t *testing.T) {
+	m := newMonitor(t, &memory{}, passing)
+	now := time.Now()
+	m.o.Now = func() time.Time { return now.Add(72 * time.Hour) }
+	m.Outcomes([]outcomes.Outcome{{Kind: "payment", TimeMS: m.o.Now().UnixMilli()}})
+	ratio := func() float64 { return m.Readings()[healthscore.PaymentErrorRatio].Value }
+	if got := ratio(); got != 1 {
+		t.Fatalf("ratio is %v, want 1", got)
+	}
+	m.o.Now = func() time.Time { return now }
+	if got := ratio(); got != 0 {
+		t.Errorf("failures of the future give a ratio of %v", got)
+	}
+	m.Outcomes([]outcomes.Outcome{{Kind: "payment", Good: true, TimeMS: now.UnixMilli()}, {Kind: "payment", TimeMS: now.UnixMilli()}})
+	if got := ratio(); got != 0.5 {
+		t.Errorf("ratio is %v, want 0.5", got)
+	}
+	if n := len(m.payments); n != 1 {
+		t.Errorf("%d minutes are kept, want 1", n)
+	}
+}
+
+func TestANodeWhoseJourneysNeverRanIsUnknown(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		views []journeys.View
+		known bool
+	}{
+		{"no journeys", nil, true},
+		{"a journey that did not run yet", []journeys.View{{}}, false},
+		{"a journey that passed", passing(), true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			m, err := New(Options{DataDir: t.TempDir(), Commit: &memory{}, Views: func() []journeys.View { return tt.views }, PowerSupplies: t.TempDir()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.views = append([]journeys.View(nil), tt.views...)
+			for i := range tt.views {
+				if tt.views[i].Runs > 0 {
+					tt.views[i].End = time.Now()
+				}
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error)
+			go func() { done <- m.Run(ctx) }()
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			if s := m.Score(); s.Known != tt.known {
+				t.Errorf("%s: score is %+v, want known %v", tt.name, s, tt.known)
+			}
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -166,8 +166,8 @@ func (r *Room) Evidence(name string) slo.Evidence {
 	now, found := r.o.Now(), slo.NoEvidence
 	for _, j := range r.o.Journeys {
 		h := r.runs[j.Name]
-		if name != "" && j.Name != name || h.runs == 0 || now.Sub(h.end) > staleAfter {
-			continue
+		if name != "" && j.Name != name || h.runs == 0 || now.Sub(h.end).Abs() > staleAfter {
+			continue // long ago, or before the clock was set back
 		}
 		if !h.last.Pass {
 			return slo.JourneyFailing

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 
 	"ghostlight/buffer"
@@ -84,7 +85,7 @@ func newRoom(t *testing.T) *room {
 	}
 	r.Room, err = New(Options{
 		Journeys: []synthetics.Journey{j}, Vars: map[string]string{"base": srv.URL}, Book: r.book,
-		Tracer: NewTracer("tests", func(td ptrace.Traces) { r.traces = append(r.traces, td) }),
+		Tracer: NewTracer("tests", func(trace.TraceID) {}, func(td ptrace.Traces) { r.traces = append(r.traces, td) }),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -104,6 +105,12 @@ func TestARunBecomesEverything(t *testing.T) {
 	if r.Evidence("visit") != slo.JourneyPassing || r.Evidence("another") != slo.NoEvidence {
 		t.Error("a passed run is no evidence")
 	}
+	// A clock that was set back a day makes the run one of tomorrow: it says nothing of now.
+	r.o.Now = func() time.Time { return time.Now().Add(-24 * time.Hour) }
+	if got := r.Evidence("visit"); got != slo.NoEvidence {
+		t.Errorf("after the clock was set back a run of before is evidence: %v", got)
+	}
+	r.o.Now = time.Now
 	r.down.Store("/v1/catalog")
 	for range 2 {
 		if err := r.Verify(t.Context()); err == nil || !strings.Contains(err.Error(), "journey visit fails at step catalogue") {

@@ -16,10 +16,11 @@ import (
 // mostSpans bounds the spans kept for one run; a journey has at most 64 steps.
 const mostSpans = 256
 
-// NewTracer returns a tracer that hands each finished trace to emit, whole. emit
-// is called by whoever ends the trace's first span and may not block for long.
-func NewTracer(service string, emit func(ptrace.Traces)) trace.Tracer {
-	p := &whole{open: map[trace.TraceID][]sdktrace.ReadOnlySpan{}, emit: emit}
+// NewTracer returns a tracer that tells begin of each trace before its first span
+// leaves the process and hands the finished trace to emit, whole. Both are called
+// by whoever starts or ends the trace's first span and may not block for long.
+func NewTracer(service string, begin func(trace.TraceID), emit func(ptrace.Traces)) trace.Tracer {
+	p := &whole{open: map[trace.TraceID][]sdktrace.ReadOnlySpan{}, begin: begin, emit: emit}
 	provider := sdktrace.NewTracerProvider(
 		sdktrace.WithSampler(sdktrace.AlwaysSample()),
 		sdktrace.WithSpanProcessor(p),
@@ -30,14 +31,20 @@ func NewTracer(service string, emit func(ptrace.Traces)) trace.Tracer {
 
 // whole collects the spans of a trace until its root ends.
 type whole struct {
-	emit func(ptrace.Traces)
-	mu   sync.Mutex
-	open map[trace.TraceID][]sdktrace.ReadOnlySpan // guarded by mu
+	begin func(trace.TraceID)
+	emit  func(ptrace.Traces)
+	mu    sync.Mutex
+	open  map[trace.TraceID][]sdktrace.ReadOnlySpan // guarded by mu
 }
 
-func (w *whole) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
-func (w *whole) Shutdown(context.Context) error                  { return nil }
-func (w *whole) ForceFlush(context.Context) error                { return nil }
+func (w *whole) Shutdown(context.Context) error   { return nil }
+func (w *whole) ForceFlush(context.Context) error { return nil }
+
+func (w *whole) OnStart(_ context.Context, s sdktrace.ReadWriteSpan) {
+	if !s.Parent().IsValid() {
+		w.begin(s.SpanContext().TraceID())
+	}
+}
 
 func (w *whole) OnEnd(s sdktrace.ReadOnlySpan) {
 	id := s.SpanContext().TraceID()

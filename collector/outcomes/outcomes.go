@@ -22,6 +22,7 @@ import (
 	"ghostlight/buffer/delta"
 	"ghostlight/buffer/queue"
 	"ghostlight/collector/sli"
+	"ghostlight/collector/store"
 )
 
 const (
@@ -198,7 +199,7 @@ func (r *Reader) step(ctx context.Context, wait time.Duration) error {
 	if err == nil {
 		err = r.take(ctx, before, page)
 	}
-	if ctx.Err() == nil {
+	if ctx.Err() == nil && !errors.Is(err, store.ErrStopping) {
 		r.note(err)
 	}
 	return err

@@ -1,9 +1,12 @@
 package outcomes
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -15,6 +18,7 @@ import (
 
 	"ghostlight/buffer/queue"
 	"ghostlight/collector/sli"
+	"ghostlight/collector/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -135,4 +139,23 @@ func TestRunRetries(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A planned stop after a flush refuses what is read behind it. That is no trouble
+// and says nothing; a full disk is and does.
+func TestAnOrderlyStopIsQuiet(t *testing.T) {
+	for err, want := range map[error]bool{store.ErrStopping: false, queue.ErrFull: true} {
+		m := &memory{state: map[string][]byte{}, fail: fmt.Errorf("commit: %w", err)}
+		l := &ledger{id: "one"}
+		l.add(time.Unix(100, 0), "payment", true, false)
+		r := newReader(t, l, m)
+		var log bytes.Buffer
+		r.log = slog.New(slog.NewTextHandler(&log, nil))
+		if got := r.Flush(t.Context()); !errors.Is(got, err) {
+			t.Fatalf("flush: %v", got)
+		}
+		if said := strings.Contains(log.String(), "WARN"); said != want {
+			t.Errorf("%v: the log is %q", err, log.String())
+		}
+	}
 }

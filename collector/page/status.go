@@ -21,6 +21,7 @@ type Status struct {
 	Targets    []Target             `json:"targets"`            // what is scraped, in the order of the configuration
 	Edgecore   *Edgecore            `json:"edgecore,omitempty"` // nil: no edgecore is configured
 	Host       Host                 `json:"host"`
+	Tail       Tail                 `json:"tail"` // which spans and log lines are kept
 }
 
 // Uplink is the way to the fleet. A node whose uplink is down goes on working.
@@ -169,4 +170,31 @@ type Host struct {
 	CPUBusy    *float64 `json:"cpu_busy_ratio,omitempty"`    // 0 to 1
 	MemoryUsed *float64 `json:"memory_used_ratio,omitempty"` // 0 to 1
 	DiskUsed   *float64 `json:"disk_used_ratio,omitempty"`   // 0 to 1, of the data folder's file system
+}
+
+// Tail counts spans and log lines since the agent started.
+type Tail struct {
+	Traces   Tailed  `json:"traces"`
+	Spans    Units   `json:"spans"`
+	Lines    Units   `json:"lines"`
+	Chance   float64 `json:"chance"`   // of a trace that nothing else keeps, 0 to 1
+	Bytes    int64   `json:"bytes"`    // in memory now
+	Withheld int64   `json:"withheld"` // attributes that may not leave the node
+	Masked   int64   `json:"masked"`   // values in which something was masked
+}
+
+// Tailed counts traces: Received = Kept + Dropped + Held.
+type Tailed struct {
+	Received int64            `json:"received"`
+	Kept     map[string]int64 `json:"kept"`    // by reason
+	Dropped  map[string]int64 `json:"dropped"` // by reason
+	Held     int64            `json:"held"`    // not decided yet
+}
+
+// Units counts spans or log lines: Received = Stored + Dropped + Waiting.
+type Units struct {
+	Received int64            `json:"received"`
+	Stored   int64            `json:"stored"` // a folded line counts as all that it stands for
+	Dropped  map[string]int64 `json:"dropped"`
+	Waiting  int64            `json:"waiting"`
 }

@@ -19,6 +19,7 @@ import (
 	"ghostlight/buffer"
 	"ghostlight/buffer/delta"
 	"ghostlight/buffer/queue"
+	"ghostlight/collector/store"
 	"ghostlight/slo"
 )
 
@@ -290,9 +291,9 @@ func (b *Book) look(t *slo.Tally, now time.Time) slo.Look {
 }
 
 // note logs when storing buckets begins and ceases to fail; what else was in the
-// commit is not its matter.
+// commit is not its matter, nor is that the agent stops.
 func (b *Book) note(ctx context.Context, err error) {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || errors.Is(err, store.ErrStopping) {
 		return
 	}
 	var partial *queue.PartialError

@@ -1,8 +1,11 @@
 package sli
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,6 +17,7 @@ import (
 	"ghostlight/buffer"
 	"ghostlight/buffer/delta"
 	"ghostlight/buffer/queue"
+	"ghostlight/collector/store"
 	"ghostlight/slo"
 )
 
@@ -239,4 +243,22 @@ func TestSettleTellsTheOpenMinute(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A planned stop after a flush refuses what comes behind it. That is no trouble
+// and says nothing; a full disk is and does.
+func TestAnOrderlyStopIsQuiet(t *testing.T) {
+	for err, want := range map[error]bool{store.ErrStopping: false, queue.ErrFull: true} {
+		m := newMemory(t)
+		b := newBook(t, m)
+		var log bytes.Buffer
+		b.log = slog.New(slog.NewTextHandler(&log, nil))
+		m.fail = fmt.Errorf("commit: %w", err)
+		if got := b.Journey(t.Context(), "visit", time.Now(), true, journeyRun()); !errors.Is(got, err) {
+			t.Fatalf("journey: %v", got)
+		}
+		if said := log.Len() > 0; said != want {
+			t.Errorf("%v: the log is %q", err, log.String())
+		}
+	}
 }

@@ -32,8 +32,9 @@ type ExporterConfig struct {
 }
 
 // Exporter adapts the sink to the collector: metrics are flattened to series,
-// traces and logs become records of OTLP protobuf. An error means that nothing
-// was acknowledged and is passed back to the sender, who may send again.
+// traces and logs go to [Options.Traces] and [Options.Logs] or, without these,
+// become records of OTLP protobuf as they are. An error means that nothing was
+// acknowledged and is passed back to the sender, who may send again.
 func (s *Sink) Exporter(now func() time.Time) exporter.Factory {
 	e := &pipelineEnd{sink: s, now: now}
 	stability := component.StabilityLevelStable
@@ -80,13 +81,29 @@ func (e metricsEnd) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) erro
 
 type tracesEnd struct{ *pipelineEnd }
 
+// Capabilities says that whoever takes the spans may change them.
+func (tracesEnd) Capabilities() consumer.Capabilities {
+	return consumer.Capabilities{MutatesData: true}
+}
+
 func (e tracesEnd) ConsumeTraces(ctx context.Context, td ptrace.Traces) error {
+	if e.sink.traces != nil {
+		e.sink.traces(td)
+		return nil
+	}
 	return explain(e.sink.Traces(ctx, td, e.now()))
 }
 
 type logsEnd struct{ *pipelineEnd }
 
+// Capabilities says that whoever takes the lines may change them.
+func (logsEnd) Capabilities() consumer.Capabilities { return consumer.Capabilities{MutatesData: true} }
+
 func (e logsEnd) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
+	if e.sink.logs != nil {
+		e.sink.logs(ld)
+		return nil
+	}
 	if ld.LogRecordCount() == 0 {
 		return nil
 	}
@@ -94,7 +111,7 @@ func (e logsEnd) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
 	if err != nil {
 		return consumererror.NewPermanent(fmt.Errorf("encode logs: %w", err))
 	}
-	return explain(e.sink.evidence(ctx, buffer.Logs, "otlp.logs", body, e.now()))
+	return explain(e.sink.Evidence(ctx, buffer.Logs, "otlp.logs", body, e.now()))
 }
 
 // Traces stores spans as one record.
@@ -106,12 +123,12 @@ func (s *Sink) Traces(ctx context.Context, td ptrace.Traces, now time.Time) erro
 	if err != nil {
 		return consumererror.NewPermanent(fmt.Errorf("encode traces: %w", err))
 	}
-	return s.evidence(ctx, buffer.Traces, "otlp.traces", body, now)
+	return s.Evidence(ctx, buffer.Traces, "otlp.traces", body, now)
 }
 
-// evidence stores one OTLP message under a key made of its content, so that a
+// Evidence stores one OTLP message under a key made of its content, so that a
 // repeated request is the same fact.
-func (s *Sink) evidence(ctx context.Context, lane buffer.Lane, kind string, body []byte, now time.Time) error {
+func (s *Sink) Evidence(ctx context.Context, lane buffer.Lane, kind string, body []byte, now time.Time) error {
 	sum := sha256.Sum256(body)
 	return s.Commit(ctx, queue.Commit{Entries: []queue.Entry{{Lane: lane, Batch: delta.Batch{Records: []delta.Record{{
 		Kind: kind, Key: hex.EncodeToString(sum[:16]), Time: now.UnixMilli(), Body: body,

@@ -15,6 +15,9 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
 	"ghostlight/buffer"
 	"ghostlight/buffer/delta"
 	"ghostlight/buffer/queue"
@@ -40,19 +43,26 @@ type Options struct {
 	// Tap sees each batch of metrics after it is stored. It must be quick and
 	// may not keep the batch; nil: nobody looks.
 	Tap func(delta.Batch)
-	Log *slog.Logger // nil: silent
+	// Traces and Logs take what comes in over OTLP and own it from then on; nil:
+	// it is stored as it came.
+	Traces func(ptrace.Traces)
+	Logs   func(plog.Logs)
+	Log    *slog.Logger // nil: silent
 }
 
 // A Sink stores metrics and records. It is safe for concurrent use.
 type Sink struct {
-	queue Queue
-	lanes Chooser
-	tap   func(delta.Batch)
-	log   *slog.Logger
-	gate  gate
+	queue  Queue
+	lanes  Chooser
+	tap    func(delta.Batch)
+	traces func(ptrace.Traces) // nil: stored as they come
+	logs   func(plog.Logs)     // likewise
+	log    *slog.Logger
+	gate   gate
 
 	mu       sync.Mutex
 	seen     seen                      // guarded by mu
+	told     told                      // guarded by mu
 	refused  map[buffer.Lane]int64     // samples, guarded by mu
 	dropped  map[string]int64          // points that could not become samples, by reason; guarded by mu
 	refusing map[buffer.Lane]time.Time // lanes in trouble and when they last refused; guarded by mu
@@ -70,13 +80,14 @@ func New(o Options) (*Sink, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Sink{
-		queue: o.Queue, lanes: o.Lanes, tap: o.Tap, log: o.Log,
-		seen: newSeen(seenSeries), refused: map[buffer.Lane]int64{}, dropped: map[string]int64{}, refusing: map[buffer.Lane]time.Time{},
+		queue: o.Queue, lanes: o.Lanes, tap: o.Tap, traces: o.Traces, logs: o.Logs, log: o.Log,
+		seen: newSeen(seenSeries), told: newTold(), refused: map[buffer.Lane]int64{}, dropped: map[string]int64{}, refusing: map[buffer.Lane]time.Time{},
 	}, nil
 }
 
 // Write stores the samples of one batch, those left out that repeat the series'
-// last time. After an error none of them counts as stored, though those of the
+// last time. A metric's unit and help are stored with its first block and every
+// hour; its type always. After an error none of them counts as stored, though those of the
 // revenue lane may be: writing them again is harmless.
 func (s *Sink) Write(ctx context.Context, b delta.Batch) error {
 	if err := s.gate.enter(ctx); err != nil {
@@ -85,12 +96,16 @@ func (s *Sink) Write(ctx context.Context, b delta.Batch) error {
 	defer s.gate.leave()
 	s.mu.Lock()
 	fresh, claim := s.seen.claim(b.Series)
+	telling := s.told.strip(fresh, time.Now())
 	s.mu.Unlock()
 	entries := s.split(fresh)
 	if err := s.append(ctx, entries, nil); err != nil {
 		s.release(err, fresh, claim)
 		return err
 	}
+	s.mu.Lock()
+	s.told.stored(telling, time.Now())
+	s.mu.Unlock()
 	s.tap(delta.Batch{Series: fresh})
 	return nil
 }

@@ -21,7 +21,9 @@ import (
 	"ghostlight/buffer"
 	"ghostlight/buffer/delta"
 	"ghostlight/fleet/config"
+	"ghostlight/fleet/doors"
 	"ghostlight/fleet/events"
+	"ghostlight/fleet/evidence"
 	"ghostlight/fleet/ingest"
 	"ghostlight/fleet/ledger"
 	"ghostlight/fleet/promapi"
@@ -72,11 +74,13 @@ type rooms struct {
 	store    *store.Store
 	series   *tsdb.DB
 	nodes    *registry.Registry
+	evidence *evidence.Store
 	sales    *sales.Book
 	ledger   *ledger.Ledger
 	events   *events.Calendar
 	metadata *promapi.Metadata
 	ingest   *ingest.Ingest
+	doors    *doors.Doors
 	metrics  *prometheus.Registry
 }
 
@@ -93,6 +97,13 @@ func (a *App) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer ln.Close()
+	otlp, err := a.listenOTLP(ctx)
+	if err != nil {
+		return err
+	}
+	if otlp != nil {
+		defer otlp.Close()
+	}
 	r := &rooms{}
 	defer func() { err = errors.Join(err, r.close()) }()
 	if err := a.open(ctx, r); err != nil {
@@ -104,8 +115,13 @@ func (a *App) Run(ctx context.Context) (err error) {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.nodes.Run(ctx) })
+	group.Go(func() error { return r.evidence.Run(ctx) })
 	group.Go(func() error { return r.ingest.Run(ctx) })
 	group.Go(func() error { return daemon.Serve(ctx, ln, handler) })
+	if otlp != nil {
+		group.Go(func() error { return r.doors.ServeGRPC(ctx, otlp) })
+		a.log.Info("fleet takes OTLP over gRPC", "address", otlp.Addr().String())
+	}
 	a.log.Info("fleet is open", "url", "http://"+ln.Addr().String(), "nodes", len(a.cfg.Nodes))
 	if a.o.Ready != nil {
 		a.o.Ready(ln.Addr())
@@ -126,7 +142,12 @@ func (a *App) open(ctx context.Context, r *rooms) (err error) {
 	if err != nil {
 		return err
 	}
-	r.nodes, err = registry.New(ctx, registry.Options{Store: r.store, Members: members(a.cfg), DarkAfter: a.cfg.DarkAfter.D(), Log: a.log})
+	if r.evidence, err = openEvidence(ctx, a.cfg.Evidence, r.store, a.log); err != nil {
+		return err
+	}
+	r.nodes, err = registry.New(ctx, registry.Options{
+		Store: r.store, Members: members(a.cfg), DarkAfter: a.cfg.DarkAfter.D(), Claim: claimTrace(r.evidence), Log: a.log,
+	})
 	if err != nil {
 		return err
 	}
@@ -142,7 +163,7 @@ func (a *App) open(ctx context.Context, r *rooms) (err error) {
 	if r.metadata, err = promapi.NewMetadata(ctx, r.store); err != nil {
 		return err
 	}
-	if r.metrics, err = newMetrics(r.nodes); err != nil {
+	if r.metrics, err = newMetrics(r.nodes, r.evidence); err != nil {
 		return err
 	}
 	return a.openIngest(ctx, r)
@@ -161,11 +182,14 @@ func (a *App) openIngest(ctx context.Context, r *rooms) (err error) {
 	limits.Series = a.cfg.Limits.SeriesPerBlock
 	r.ingest, err = ingest.New(ctx, ingest.Options{
 		Dir: a.cfg.DataDir, Store: r.store, Series: r.series, Nodes: r.nodes, Learner: r.metadata, Identify: identify,
-		Appliers:   []ingest.Applier{r.nodes, r.sales, r.ledger},
-		BlockBytes: int64(a.cfg.Limits.BlockBytes), Decode: limits, JournalBytes: int64(a.cfg.Limits.JournalBytes),
+		Appliers:   []ingest.Applier{r.nodes, r.evidence, r.sales, r.ledger},
+		BlockBytes: int64(a.cfg.Limits.BlockBytes), Decode: limits, JournalBytes: int64(a.cfg.Limits.JournalBytes), Limits: nodeLimits(a.cfg),
 		TrimEvery: a.o.TrimEvery, BarrierAge: a.o.BarrierAge, Metrics: r.metrics, Log: a.log,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return a.openDoors(r, identify)
 }
 
 // close closes what is open, the last opened first.
@@ -205,6 +229,7 @@ func (a *App) handler(r *rooms) (http.Handler, error) {
 	mux.Handle("/", pages)
 	mux.Handle("/v1/", r.ingest.Handler())
 	mux.Handle("/api/v1/", prom)
+	r.doors.Register(mux)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(r.metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

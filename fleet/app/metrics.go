@@ -6,12 +6,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"ghostlight/fleet/evidence"
 	"ghostlight/fleet/registry"
 	"ghostlight/internal/daemon"
 )
 
 // newMetrics makes the registry of the fleet's own metrics.
-func newMetrics(nodes *registry.Registry) (*prometheus.Registry, error) {
+func newMetrics(nodes *registry.Registry, kept *evidence.Store) (*prometheus.Registry, error) {
 	reg := prometheus.NewRegistry()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "ghostlight_fleet_info", Help: "Always 1; the labels tell the version.",
@@ -19,7 +20,7 @@ func newMetrics(nodes *registry.Registry) (*prometheus.Registry, error) {
 	})
 	info.Set(1)
 	for _, c := range []prometheus.Collector{
-		info, &presence{nodes}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		info, &presence{nodes}, kept, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)

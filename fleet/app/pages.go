@@ -20,7 +20,7 @@ import (
 func (a *App) pages(r *rooms) (http.Handler, error) {
 	views, err := status.New(status.Options{
 		Nodes: r.nodes, History: r.nodes, Sales: r.sales, Ledger: r.ledger, Calendar: r.events,
-		Metrics: metricsOf(r.series), Accepted: samplesOf(r.ingest),
+		Metrics: metricsOf(r.series), Accepted: samplesOf(r.ingest), Overflow: r.ingest.Overflow, Evidence: r.evidence,
 	})
 	if err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func samplesOf(in *ingest.Ingest) status.Accepted {
 	}
 }
 
-// taken lists what the ingest accepted, by node and lane.
+// taken lists what the ingest accepted, by node, lane and origin.
 type taken struct{ ingest *ingest.Ingest }
 
 // Accepted implements [web.Journal].
@@ -71,12 +71,21 @@ func (t taken) Accepted(context.Context) ([]web.Accepted, error) {
 	for src, lanes := range t.ingest.Accepted() {
 		for lane, a := range lanes {
 			out = append(out, web.Accepted{
-				Region: src.Region, Venue: src.Venue, Node: src.Node, Lane: lane, Blocks: a.Blocks, Samples: a.Samples, Records: a.Records,
+				Region: src.Region, Venue: src.Venue, Node: src.Node, Origin: web.OriginAgent, Lane: lane, Blocks: a.Blocks, Samples: a.Samples, Records: a.Records,
 			})
 		}
 	}
+	for _, a := range t.ingest.AcceptedByDoors() {
+		out = append(out, web.Accepted{
+			Region: a.Source.Region, Venue: a.Source.Venue, Node: a.Source.Node, Origin: a.Door, Lane: a.Lane,
+			Blocks: a.Blocks, Samples: a.Samples, Records: a.Records,
+		})
+	}
 	slices.SortFunc(out, func(a, b web.Accepted) int {
 		if c := strings.Compare(a.Region+"/"+a.Venue+"/"+a.Node, b.Region+"/"+b.Venue+"/"+b.Node); c != 0 {
+			return c
+		}
+		if c := strings.Compare(a.Origin, b.Origin); c != 0 {
 			return c
 		}
 		return int(a.Lane) - int(b.Lane)

@@ -34,8 +34,54 @@ type Config struct {
 	// MemoryLimit is what the process aims to stay below, at least 128MiB. An
 	// eighth of it caches time series. The default is 512MiB.
 	MemoryLimit strictyaml.Bytes `yaml:"memory_limit"`
+	// OTLP is where OpenTelemetry senders are let in besides Listen, which takes
+	// OTLP over HTTP.
+	OTLP OTLP `yaml:"otlp"`
+	// Evidence bounds the spans and log lines kept of failed journeys.
+	Evidence Evidence `yaml:"evidence"`
 	// Limits bound what one node can send and what waits to be stored.
 	Limits Limits `yaml:"limits"`
+}
+
+// Evidence bounds the spans and log lines kept of failed journeys. All others are
+// dropped once they have waited to be claimed.
+type Evidence struct {
+	// MaxAge is how long evidence is kept, at least 1h. The default is 30d.
+	MaxAge strictyaml.Duration `yaml:"max_age"`
+	// MaxBytes is the most that is kept, at least 1MiB; the oldest goes first. The
+	// default is 256MiB.
+	MaxBytes strictyaml.Bytes `yaml:"max_bytes"`
+	// Hold is how long spans and lines wait for the failed run that they belong to,
+	// at least 1m. The default is 15m.
+	Hold strictyaml.Duration `yaml:"hold"`
+	// HoldBytes is the most that waits, at least 1MiB; the oldest goes first. The
+	// default is 64MiB.
+	HoldBytes strictyaml.Bytes `yaml:"hold_bytes"`
+}
+
+func (e Evidence) validate() error {
+	var errs []error
+	refuse := func(path, format string, args ...any) { errs = append(errs, strictyaml.Fieldf(path, format, args...)) }
+	if e.MaxAge.D() < time.Hour {
+		refuse("evidence.max_age", "is %s: allowed is 1h and more", e.MaxAge)
+	}
+	if e.MaxBytes < 1<<20 {
+		refuse("evidence.max_bytes", "is %s: allowed is 1MiB and more", e.MaxBytes)
+	}
+	if e.Hold.D() < time.Minute {
+		refuse("evidence.hold", "is %s: allowed is 1m and more", e.Hold)
+	}
+	if e.HoldBytes < 1<<20 {
+		refuse("evidence.hold_bytes", "is %s: allowed is 1MiB and more", e.HoldBytes)
+	}
+	return errors.Join(errs...)
+}
+
+// OTLP is where OpenTelemetry senders are let in.
+type OTLP struct {
+	// GRPC is the address of OTLP over gRPC, such as 127.0.0.1:4317. Empty: it is
+	// off.
+	GRPC string `yaml:"grpc"`
 }
 
 // A Node is one node that may send.
@@ -68,6 +114,25 @@ type Limits struct {
 	// JournalBytes is how much may be acknowledged and wait to be stored for
 	// good, at least 16MiB; beyond it nodes are told to wait. The default is 1GiB.
 	JournalBytes strictyaml.Bytes `yaml:"journal_bytes"`
+	// RequestBytes is the largest remote write or OTLP request, 64KiB to 64MiB, as
+	// it travels and decompressed. The default is 16MiB.
+	RequestBytes strictyaml.Bytes `yaml:"request_bytes"`
+	// Node bounds what one node sends through all doors together. Beyond it the
+	// node is told to send later; its revenue lane may exceed each by a quarter.
+	Node NodeLimits `yaml:"node"`
+}
+
+// NodeLimits bound what one node sends.
+type NodeLimits struct {
+	// Series is the most distinct series of the last half to whole hour, at least
+	// series_per_block. The default is 200000.
+	Series int `yaml:"series"`
+	// BytesPerSecond is the most bytes on average, as they travel, at least 1KiB.
+	// Ten seconds' worth may come at once. The default is 32MiB.
+	BytesPerSecond strictyaml.Bytes `yaml:"bytes_per_second"`
+	// SamplesPerSecond is the most samples on average, at least 1. Ten seconds'
+	// worth may come at once. The default is 1000000.
+	SamplesPerSecond int64 `yaml:"samples_per_second"`
 }
 
 // Default is the configuration of an empty file. It is not valid yet: it has no
@@ -78,7 +143,13 @@ func Default() Config {
 		Retention:   strictyaml.Duration(365 * 24 * time.Hour),
 		DarkAfter:   strictyaml.Duration(15 * time.Second),
 		MemoryLimit: 512 << 20,
-		Limits:      Limits{BlockBytes: buffer.MaxBlockBytes, SeriesPerBlock: delta.DefaultLimits().Series, JournalBytes: 1 << 30},
+		Evidence: Evidence{
+			MaxAge: strictyaml.Duration(30 * 24 * time.Hour), MaxBytes: 256 << 20, Hold: strictyaml.Duration(15 * time.Minute), HoldBytes: 64 << 20,
+		},
+		Limits: Limits{
+			BlockBytes: buffer.MaxBlockBytes, SeriesPerBlock: delta.DefaultLimits().Series, JournalBytes: 1 << 30, RequestBytes: 16 << 20,
+			Node: NodeLimits{Series: 200_000, BytesPerSecond: 32 << 20, SamplesPerSecond: 1_000_000},
+		},
 	}
 }
 
@@ -108,16 +179,39 @@ func (c Config) Validate() error {
 	if c.MemoryLimit < 128<<20 {
 		refuse("memory_limit", "is %s: allowed is 128MiB and more", c.MemoryLimit)
 	}
-	if c.Limits.BlockBytes < 1<<10 || c.Limits.BlockBytes > buffer.MaxBlockBytes {
-		refuse("limits.block_bytes", "is %s: allowed is 1KiB to 4MiB", c.Limits.BlockBytes)
+	if c.OTLP.GRPC != "" {
+		if _, _, err := net.SplitHostPort(c.OTLP.GRPC); err != nil {
+			refuse("otlp.grpc", "is not an address: write for example 127.0.0.1:4317, or leave it empty")
+		}
 	}
-	if c.Limits.SeriesPerBlock < 1 {
-		refuse("limits.series_per_block", "is %d: allowed is 1 and more", c.Limits.SeriesPerBlock)
+	return errors.Join(append(errs, c.Evidence.validate(), c.Limits.validate(), c.validateNodes())...)
+}
+
+func (l Limits) validate() error {
+	var errs []error
+	refuse := func(path, format string, args ...any) { errs = append(errs, strictyaml.Fieldf(path, format, args...)) }
+	if l.BlockBytes < 1<<10 || l.BlockBytes > buffer.MaxBlockBytes {
+		refuse("limits.block_bytes", "is %s: allowed is 1KiB to 4MiB", l.BlockBytes)
 	}
-	if c.Limits.JournalBytes < 16<<20 {
-		refuse("limits.journal_bytes", "is %s: allowed is 16MiB and more", c.Limits.JournalBytes)
+	if l.SeriesPerBlock < 1 {
+		refuse("limits.series_per_block", "is %d: allowed is 1 and more", l.SeriesPerBlock)
 	}
-	return errors.Join(append(errs, c.validateNodes())...)
+	if l.JournalBytes < 16<<20 {
+		refuse("limits.journal_bytes", "is %s: allowed is 16MiB and more", l.JournalBytes)
+	}
+	if l.RequestBytes < 64<<10 || l.RequestBytes > 64<<20 {
+		refuse("limits.request_bytes", "is %s: allowed is 64KiB to 64MiB", l.RequestBytes)
+	}
+	if l.Node.Series < l.SeriesPerBlock {
+		refuse("limits.node.series", "is %d: allowed is limits.series_per_block, %d, and more", l.Node.Series, l.SeriesPerBlock)
+	}
+	if l.Node.BytesPerSecond < 1<<10 {
+		refuse("limits.node.bytes_per_second", "is %s: allowed is 1KiB and more", l.Node.BytesPerSecond)
+	}
+	if l.Node.SamplesPerSecond < 1 {
+		refuse("limits.node.samples_per_second", "is %d: allowed is 1 and more", l.Node.SamplesPerSecond)
+	}
+	return errors.Join(errs...)
 }
 
 func (c Config) validateNodes() error {

@@ -16,7 +16,9 @@ retention: 90d
 dark_after: 20s
 api_token: a token
 memory_limit: 256MiB
-limits: {block_bytes: 1MiB, series_per_block: 100, journal_bytes: 64MiB}
+limits: {block_bytes: 1MiB, series_per_block: 100, journal_bytes: 64MiB, request_bytes: 1MiB, node: {series: 101, bytes_per_second: 2KiB, samples_per_second: 9}}
+otlp: {grpc: "127.0.0.1:4317"}
+evidence: {max_age: 7d, max_bytes: 2MiB, hold: 5m, hold_bytes: 3MiB}
 nodes:
   - {region: uk, venue: soho, name: soho-1, token: token-of-soho, contact: Ann}
   - {region: uk, venue: soho, name: soho-2, token: token-of-soho-2}
@@ -51,13 +53,22 @@ func TestLoad(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	for _, tt := range []struct{ name, old, new, want string }{
 		{"unknown key", "dark_after", "dark_aftr", `fleet.yaml:4:1: field "dark_aftr" is unknown; allowed: `},
-		{"unknown key of a node", "contact: Ann", "phone: 5", `fleet.yaml:9:67: field "nodes[0].phone" is unknown; allowed: contact, name, region, token, venue`},
+		{"unknown key of a node", "contact: Ann", "phone: 5", `fleet.yaml:11:67: field "nodes[0].phone" is unknown; allowed: contact, name, region, token, venue`},
 		{"no port", "listen: 127.0.0.1:7600", "listen: here", `fleet.yaml:1:1: field "listen" is not an address`},
 		{"no folder", "data_dir: /var/lib/ghostlight", "data_dir: \"\"", `field "data_dir" is empty`},
 		{"short retention", "90d", "1h", `field "retention" is 1h0m0s: allowed is 1d and more`},
 		{"hasty", "20s", "10ms", `field "dark_after" is 10ms: allowed is 1s and more`},
 		{"little memory", "256MiB", "1MiB", `field "memory_limit" is 1MiB: allowed is 128MiB and more`},
 		{"large blocks", "block_bytes: 1MiB", "block_bytes: 1GiB", `field "limits.block_bytes" is 1GiB: allowed is 1KiB to 4MiB`},
+		{"large requests", "request_bytes: 1MiB", "request_bytes: 1GiB", `field "limits.request_bytes" is 1GiB: allowed is 64KiB to 64MiB`},
+		{"fewer series than a block", "series: 101", "series: 99", `field "limits.node.series" is 99: allowed is limits.series_per_block, 100, and more`},
+		{"no bytes", "2KiB", "2B", `field "limits.node.bytes_per_second" is 2: allowed is 1KiB and more`},
+		{"no samples", "samples_per_second: 9", "samples_per_second: 0", `field "limits.node.samples_per_second" is 0: allowed is 1 and more`},
+		{"short evidence", "max_age: 7d", "max_age: 1s", `field "evidence.max_age" is 1s: allowed is 1h and more`},
+		{"little evidence", "max_bytes: 2MiB", "max_bytes: 2", `field "evidence.max_bytes" is 2: allowed is 1MiB and more`},
+		{"hasty evidence", "hold: 5m", "hold: 5s", `field "evidence.hold" is 5s: allowed is 1m and more`},
+		{"no room for evidence", "hold_bytes: 3MiB", "hold_bytes: 3", `field "evidence.hold_bytes" is 3: allowed is 1MiB and more`},
+		{"no gRPC port", "127.0.0.1:4317", "here", `field "otlp.grpc" is not an address`},
 		{"no series", "series_per_block: 100", "series_per_block: 0", `field "limits.series_per_block" is 0`},
 		{"small journal", "64MiB", "1MiB", `field "limits.journal_bytes" is 1MiB: allowed is 16MiB and more`},
 		{"bad name", "venue: soho, name: soho-1", "venue: So Ho, name: soho-1", `field "nodes[0]" cannot be used: venue "So Ho" is not a name`},

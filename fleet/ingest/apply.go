@@ -18,27 +18,31 @@ import (
 // until ctx ends. It is the only caller of the stores, so "everything up to this
 // id" is one number.
 func (i *Ingest) apply(ctx context.Context) error {
-	failing := false
+	failing := 0 // rounds in a row
 	for {
 		blocks, err := i.journal.after(ctx, i.applied.Load(), groupBlocks, groupBytes)
-		if err == nil && len(blocks) > 0 {
-			err = i.applyGroup(ctx, blocks)
+		switch {
+		case err != nil || len(blocks) == 0:
+		case failing < blameAfter:
+			err = i.applyGroup(ctx, blocks, i.applyRecords)
+		default:
+			err = i.applyAlone(ctx, blocks)
 		}
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
 			i.metrics.applyFailures.Inc()
-			if !failing {
+			if failing == 0 {
 				i.log.Error("accepted blocks cannot be stored, will retry", "error", err)
 			}
-			failing = true
-			if !sleep(ctx, retryApplyEvery) {
+			failing++
+			if !sleep(ctx, i.o.retryEvery) {
 				return nil
 			}
 			continue
-		case failing:
-			failing = false
+		case failing > 0:
+			failing = 0
 			i.log.Info("accepted blocks are stored again")
 		}
 		if len(blocks) > 0 {
@@ -71,9 +75,10 @@ type opened struct {
 	aside  []asideRow // what the stores cannot take
 }
 
-// applyGroup stores blocks; an error means that all must be applied again. Each
-// step may be repeated: samples and records are sets.
-func (i *Ingest) applyGroup(ctx context.Context, blocks []journalled) error {
+// applyGroup stores blocks, their records by way of the function given; an error
+// means that all must be applied again. Each step may be repeated: samples and
+// records are sets.
+func (i *Ingest) applyGroup(ctx context.Context, blocks []journalled, records func(context.Context, []opened) error) error {
 	group := make([]opened, len(blocks))
 	for n, b := range blocks {
 		if _, err := i.o.Store.Register(ctx, b.source); err != nil {
@@ -87,7 +92,7 @@ func (i *Ingest) applyGroup(ctx context.Context, blocks []journalled) error {
 			return err
 		}
 	}
-	if err := i.applyRecords(ctx, group); err != nil {
+	if err := records(ctx, group); err != nil {
 		return err
 	}
 	if err := i.journal.putAside(ctx, group, i.o.Now()); err != nil {
@@ -110,7 +115,7 @@ func (i *Ingest) open(b journalled) opened {
 	header, payload, err := buffer.Open(b.body)
 	if err == nil {
 		out.header = header
-		out.batch, err = i.codec.Decode(payload)
+		out.batch, err = i.unpack(payload)
 	}
 	if err != nil {
 		i.metrics.samples.WithLabelValues("dead").Add(float64(header.Samples))
@@ -120,6 +125,16 @@ func (i *Ingest) open(b journalled) opened {
 		})
 	}
 	return out
+}
+
+// unpack decodes a payload. One that breaks the decoder is not decodable.
+func (i *Ingest) unpack(payload []byte) (batch delta.Batch, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			batch, err = delta.Batch{}, fmt.Errorf("the block broke the decoder: %v", p)
+		}
+	}()
+	return i.codec.Decode(payload)
 }
 
 func (i *Ingest) insertSamples(ctx context.Context, b *opened) error {
@@ -190,11 +205,10 @@ func (i *Ingest) applyRecords(ctx context.Context, group []opened) error {
 					}
 					continue
 				}
-				row, sealErr := i.setAside(b.header, "bad_record", delta.Batch{Records: []delta.Record{rec}})
+				row, sealErr := i.deadRecord(b.header, rec, err)
 				if sealErr != nil {
 					return sealErr
 				}
-				row.detail = err.Error()
 				dead[n] = append(dead[n], row)
 			}
 		}
@@ -210,7 +224,19 @@ func (i *Ingest) applyRecords(ctx context.Context, group []opened) error {
 	return nil
 }
 
-func (i *Ingest) applyRecord(ctx context.Context, tx *sql.Tx, src buffer.Source, rec delta.Record) error {
+// deadRecord sets one record aside that can never be stored.
+func (i *Ingest) deadRecord(h buffer.Header, rec delta.Record, why error) (asideRow, error) {
+	row, err := i.setAside(h, "bad_record", delta.Batch{Records: []delta.Record{rec}})
+	row.detail = why.Error()
+	return row, err
+}
+
+func (i *Ingest) applyRecord(ctx context.Context, tx *sql.Tx, src buffer.Source, rec delta.Record) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %s %s: %v", errPanic, rec.Kind, rec.Key, p)
+		}
+	}()
 	a := i.appliers[rec.Kind]
 	if a == nil {
 		return fmt.Errorf("%w: kind %q is unknown to this version", store.ErrMalformed, rec.Kind)

@@ -12,8 +12,13 @@ import (
 	"ghostlight/buffer"
 )
 
-// parkedReason marks rows that can be stored later; every other reason is for good.
+// parkedReason marks rows that can be stored later; every other reason but
+// stuckReason is for good.
 const parkedReason = "too_new"
+
+// parkedBytes bounds what is parked of one node, whose clock may be wrong for
+// good; beyond it rows are dead letters.
+const parkedBytes = 16 << 20
 
 // An asideRow is a part of a block that the stores did not take, sealed.
 type asideRow struct {
@@ -26,7 +31,7 @@ type asideRow struct {
 // DeadLetter is a part of an accepted block that can never be stored.
 type DeadLetter struct {
 	Source  buffer.Source
-	Reason  string // too_old, bad_labels, bad_record, undecodable
+	Reason  string // too_old, too_new, bad_labels, bad_record, undecodable, stuck
 	Detail  string
 	At      time.Time // when it was found
 	Samples int64
@@ -62,11 +67,11 @@ func (j *journal) putAside(ctx context.Context, group []opened, now time.Time) e
 func putAside(ctx context.Context, tx *sql.Tx, b opened, now time.Time) error {
 	records := 0
 	for _, row := range b.aside {
-		if row.reason == parkedReason {
-			_, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO parked VALUES (?, ?, ?, ?, ?)`, b.id, b.source.String(), row.dueMS, row.samples, row.body)
-			if err != nil {
-				return err
-			}
+		kept, err := keepForLater(ctx, tx, b, row)
+		if err != nil {
+			return err
+		}
+		if kept {
 			continue
 		}
 		reason := row.reason
@@ -97,18 +102,46 @@ func putAside(ctx context.Context, tx *sql.Tx, b opened, now time.Time) error {
 	return nil
 }
 
-// unpark moves parked rows whose time has come back into the journal, as blocks of
-// the centre's own: they are applied and trimmed like any other. It returns how
-// many blocks it moved.
+// keepForLater keeps a row that can be stored later, if it is one and there is
+// room for it.
+func keepForLater(ctx context.Context, tx *sql.Tx, b opened, row asideRow) (kept bool, err error) {
+	switch row.reason {
+	case stuckReason:
+		return putStuck(ctx, tx, b, row)
+	case parkedReason:
+	default:
+		return false, nil
+	}
+	var held int64
+	err = tx.QueryRowContext(ctx, `SELECT coalesce(sum(length(body)), 0) FROM parked WHERE source = ? AND block <> ?`, b.source.String(), b.id).Scan(&held)
+	if err != nil || held+int64(len(row.body)) > parkedBytes {
+		return false, err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT OR REPLACE INTO parked VALUES (?, ?, ?, ?, ?)`, b.id, b.source.String(), row.dueMS, row.samples, row.body)
+	return err == nil, err
+}
+
+// unpark moves parked rows whose time has come back into the journal and returns
+// how many blocks it moved.
 func (j *journal) unpark(ctx context.Context, now time.Time) (moved int, err error) {
-	tx, err := j.db.BeginTx(ctx, nil)
-	if err != nil {
+	if moved, err = j.comeBack(ctx, "parked", `due_ms <= ?1`, now.UnixMilli()); err != nil {
 		return 0, fmt.Errorf("unpark: %w", err)
 	}
-	rows, err := tx.QueryContext(ctx, `INSERT INTO blocks (source, body) SELECT source, body FROM
-		(SELECT source, body, block FROM parked WHERE due_ms <= ?1 ORDER BY due_ms, block LIMIT ?2) ORDER BY block RETURNING id, length(body)`, now.UnixMilli(), groupBlocks)
+	return moved, nil
+}
+
+// comeBack moves rows of a table into the journal, as blocks of the centre's own:
+// they are applied and trimmed like any other.
+func (j *journal) comeBack(ctx context.Context, table, due string, args ...any) (moved int, err error) {
+	tx, err := j.db.BeginTx(ctx, nil)
 	if err != nil {
-		return 0, errors.Join(fmt.Errorf("unpark: %w", err), ignoreDone(tx.Rollback()))
+		return 0, err
+	}
+	which := fmt.Sprintf(`FROM %s WHERE %s ORDER BY due_ms, block LIMIT %d`, table, due, groupBlocks)
+	rows, err := tx.QueryContext(ctx, `INSERT INTO blocks (source, body) SELECT source, body FROM
+		(SELECT source, body, block `+which+`) ORDER BY block RETURNING id, length(body)`, args...)
+	if err != nil {
+		return 0, errors.Join(err, ignoreDone(tx.Rollback()))
 	}
 	var last, size int64
 	for rows.Next() {
@@ -120,14 +153,13 @@ func (j *journal) unpark(ctx context.Context, now time.Time) (moved int, err err
 	}
 	err = errors.Join(err, rows.Err(), rows.Close())
 	if err == nil && moved > 0 {
-		_, err = tx.ExecContext(ctx, `DELETE FROM parked WHERE block IN (SELECT block FROM parked WHERE due_ms <= ?1 ORDER BY due_ms, block LIMIT ?2)`,
-			now.UnixMilli(), groupBlocks)
+		_, err = tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE block IN (SELECT block `+which+`)`, args...)
 	}
 	if err == nil {
 		err = tx.Commit()
 	}
 	if err != nil {
-		return 0, errors.Join(fmt.Errorf("unpark: %w", err), ignoreDone(tx.Rollback()))
+		return 0, errors.Join(err, ignoreDone(tx.Rollback()))
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -161,6 +193,7 @@ type aside struct{ journal *journal }
 
 var (
 	parkedDesc = prometheus.NewDesc("ghostlight_fleet_parked_samples", "Samples too far in the future, kept until they can be stored.", nil, nil)
+	stuckDesc  = prometheus.NewDesc("ghostlight_fleet_stuck_records", "Records that their store did not take, kept and tried again every hour.", nil, nil)
 	deadDesc   = prometheus.NewDesc("ghostlight_fleet_dead_samples_total", "Accepted samples that can never be stored, ever, by node and reason.",
 		[]string{"region", "venue", "node", "reason"}, nil)
 	deadRecordsDesc = prometheus.NewDesc("ghostlight_fleet_dead_records_total", "Accepted records that can never be stored, ever, by node and reason.",
@@ -170,6 +203,7 @@ var (
 // Describe implements [prometheus.Collector].
 func (a *aside) Describe(ch chan<- *prometheus.Desc) {
 	ch <- parkedDesc
+	ch <- stuckDesc
 	ch <- deadDesc
 	ch <- deadRecordsDesc
 }
@@ -184,6 +218,12 @@ func (a *aside) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	ch <- prometheus.MustNewConstMetric(parkedDesc, prometheus.GaugeValue, parked)
+	var stuck float64
+	if err := a.journal.read.QueryRowContext(ctx, `SELECT coalesce(sum(records), 0) FROM stuck`).Scan(&stuck); err != nil {
+		ch <- prometheus.NewInvalidMetric(stuckDesc, err)
+		return
+	}
+	ch <- prometheus.MustNewConstMetric(stuckDesc, prometheus.GaugeValue, stuck)
 	rows, err := a.journal.read.QueryContext(ctx, `SELECT source, reason, samples, records FROM dead_totals`)
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(deadDesc, err)

@@ -20,6 +20,7 @@ var errConflict = errors.New("this sequence is held with another content: the da
 // A post is one block that waits to be committed.
 type post struct {
 	source  buffer.Source
+	door    string // empty: the block is numbered by its sender, which is an agent
 	header  buffer.Header
 	body    []byte
 	digest  [sha256.Size]byte
@@ -44,7 +45,7 @@ func (j *journal) commit(ctx context.Context, posts []post) ([]outcome, error) {
 	outcomes := make([]outcome, len(posts))
 	var last int64
 	for i, p := range posts {
-		o, id, err := accept(ctx, tx, p)
+		o, id, err := acceptAny(ctx, tx, p)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("commit to journal: %w", err), ignoreDone(tx.Rollback()))
 		}
@@ -58,7 +59,12 @@ func (j *journal) commit(ctx context.Context, posts []post) ([]outcome, error) {
 	defer j.mu.Unlock()
 	for i, p := range posts {
 		if outcomes[i].err == nil && !outcomes[i].duplicate {
-			j.count(p.source, p.header.Lane, Accepted{1, int64(p.header.Samples), int64(p.header.Records)})
+			taken := Accepted{1, int64(p.header.Samples), int64(p.header.Records)}
+			if p.door == "" {
+				j.count(p.source, p.header.Lane, taken)
+			} else {
+				j.countDoor(throughDoor{p.source, p.door, p.header.Lane}, taken)
+			}
 			j.bytes += int64(len(p.body))
 			j.blocks++
 		}
@@ -74,6 +80,28 @@ func ignoreDone(err error) error {
 	return err
 }
 
+// acceptAny stores one block, whoever numbered it.
+func acceptAny(ctx context.Context, tx *sql.Tx, p post) (o outcome, id int64, err error) {
+	if p.door == "" {
+		return accept(ctx, tx, p)
+	}
+	if id, err = insertBlock(ctx, tx, p); err != nil {
+		return outcome{}, 0, err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO door_totals VALUES (?, ?, ?, 1, ?, ?) ON CONFLICT DO UPDATE SET
+		blocks = blocks + 1, samples = samples + excluded.samples, records = records + excluded.records`,
+		p.source.String(), p.door, p.header.Lane, p.header.Samples, p.header.Records)
+	return outcome{}, id, err
+}
+
+func insertBlock(ctx context.Context, tx *sql.Tx, p post) (id int64, err error) {
+	res, err := tx.ExecContext(ctx, `INSERT INTO blocks (source, body) VALUES (?, ?)`, p.source.String(), p.body)
+	if err != nil {
+		return 0, err
+	}
+	return res.LastInsertId()
+}
+
 // accept stores one block unless it is held already; id is 0 then.
 func accept(ctx context.Context, tx *sql.Tx, p post) (o outcome, id int64, err error) {
 	held, ok, err := around(ctx, tx, p)
@@ -87,11 +115,7 @@ func accept(ctx context.Context, tx *sql.Tx, p post) (o outcome, id int64, err e
 		}
 		return outcome{held: held, duplicate: true}, 0, err
 	}
-	res, err := tx.ExecContext(ctx, `INSERT INTO blocks (source, body) VALUES (?, ?)`, p.source.String(), p.body)
-	if err != nil {
-		return outcome{}, 0, err
-	}
-	if id, err = res.LastInsertId(); err != nil {
+	if id, err = insertBlock(ctx, tx, p); err != nil {
 		return outcome{}, 0, err
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO digests VALUES (?, ?, ?, ?, ?, ?)`,

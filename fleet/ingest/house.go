@@ -96,15 +96,18 @@ func (m *marks) before(t time.Time) (id int64) {
 }
 
 func (i *Ingest) unpark(ctx context.Context) error {
-	moved, err := i.journal.unpark(ctx, i.o.Now())
-	if moved > 0 {
-		i.log.Info("parked rows can be stored now", "blocks", moved)
+	parked, err := i.journal.unpark(ctx, i.o.Now())
+	stuck, stuckErr := i.journal.unstick(ctx, i.o.Now())
+	if parked > 0 {
+		i.log.Info("parked rows can be stored now", "blocks", parked)
+	}
+	if parked+stuck > 0 {
 		select {
 		case i.work <- struct{}{}:
 		default:
 		}
 	}
-	return err
+	return errors.Join(err, stuckErr)
 }
 
 // trim deletes the blocks up to mark.

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
+	"strconv"
 	"time"
 
 	"ghostlight/buffer"
@@ -31,6 +33,15 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.err.Error() }
 func (r *refusal) Unwrap() error { return r.err }
+
+// retryAfter is what the header of that name says, in seconds.
+func (r *refusal) retryAfter() string {
+	var p *Pressure
+	if errors.As(r.err, &p) {
+		return strconv.Itoa(int(math.Ceil(min(p.After, agentWait).Seconds())))
+	}
+	return retryAfter
+}
 
 func refuse(status int, reason, format string, args ...any) error {
 	return &refusal{status, reason, fmt.Errorf(format, args...)}
@@ -72,7 +83,7 @@ func (i *Ingest) answerError(w http.ResponseWriter, src buffer.Source, err error
 	i.metrics.refused.WithLabelValues(src.Region, src.Venue, src.Node, r.reason).Inc()
 	switch r.status {
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		w.Header().Set("Retry-After", retryAfter)
+		w.Header().Set("Retry-After", r.retryAfter())
 	case http.StatusConflict:
 		i.tell(src, r)
 		i.note(src, i.o.Nodes.Conflict(src))
@@ -168,14 +179,17 @@ func (i *Ingest) read(w http.ResponseWriter, r *http.Request, src buffer.Source)
 	case header.Seq > maxSeq:
 		return post{}, refuse(http.StatusBadRequest, "sequence", "sequence %d is out of range", header.Seq)
 	}
-	if err := i.check(r.Context(), header, payload); err != nil {
+	if err := i.limits.spend(src, header.Lane, len(body), int(header.Samples)); err != nil {
+		return post{}, refuse(http.StatusTooManyRequests, "node_limit", "%w", err)
+	}
+	if err := i.check(r.Context(), src, header, payload); err != nil {
 		return post{}, err
 	}
 	return post{source: src, header: header, body: body, digest: sha256.Sum256(body)}, nil
 }
 
 // check decodes the payload: a block that cannot be applied later is refused now.
-func (i *Ingest) check(ctx context.Context, header buffer.Header, payload []byte) error {
+func (i *Ingest) check(ctx context.Context, src buffer.Source, header buffer.Header, payload []byte) error {
 	if err := i.decode.Acquire(ctx, 1); err != nil {
 		return refuse(http.StatusServiceUnavailable, "busy", "too many blocks are being taken; try again")
 	}
@@ -188,13 +202,28 @@ func (i *Ingest) check(ctx context.Context, header buffer.Header, payload []byte
 		return refuse(http.StatusUnprocessableEntity, "counts", "block %d of lane %s holds %d samples and %d records where its header says %d and %d",
 			header.Seq, header.Lane, batch.Samples(), len(batch.Records), header.Samples, header.Records)
 	}
+	if err := i.limits.note(src, header.Lane, batch.Series); err != nil {
+		return refuse(http.StatusTooManyRequests, "node_limit", "%w", err)
+	}
 	return nil
 }
 
-// take queues a block for its commit and answers with what came of it.
+// take has a block committed and answers with what came of it.
 func (i *Ingest) take(w http.ResponseWriter, ctx context.Context, p post) error {
 	answered := make(chan outcome, 1)
 	p.outcome = answered
+	if err := i.enqueue(ctx, p); err != nil {
+		return err
+	}
+	o, err := i.await(answered)
+	if err != nil {
+		return err
+	}
+	return i.acknowledge(w, p, o)
+}
+
+// enqueue queues a block for its commit.
+func (i *Ingest) enqueue(ctx context.Context, p post) error {
 	wait := time.NewTimer(queueTimeout)
 	defer wait.Stop()
 	select {
@@ -206,18 +235,23 @@ func (i *Ingest) take(w http.ResponseWriter, ctx context.Context, p post) error 
 	case <-wait.C:
 		return refuse(http.StatusServiceUnavailable, "busy", "too many blocks are being taken; try again")
 	}
-	var o outcome
+	return nil
+}
+
+// await waits for what became of a block that was queued.
+func (i *Ingest) await(answered <-chan outcome) (outcome, error) {
 	select {
-	case o = <-answered:
+	case o := <-answered:
+		return o, nil
 	case <-i.ended:
-		// A group that was committed before the end has been answered.
-		select {
-		case o = <-answered:
-		default:
-			return refuse(http.StatusServiceUnavailable, "stopping", "the fleet is stopping; try again")
-		}
 	}
-	return i.acknowledge(w, p, o)
+	// A group that was committed before the end has been answered.
+	select {
+	case o := <-answered:
+		return o, nil
+	default:
+		return outcome{}, refuse(http.StatusServiceUnavailable, "stopping", "the fleet is stopping; try again")
+	}
 }
 
 func (i *Ingest) acknowledge(w http.ResponseWriter, p post, o outcome) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -68,11 +69,14 @@ type Options struct {
 	BlockBytes   int64         // largest block taken; 0: buffer.MaxBlockBytes
 	Decode       delta.Limits  // of a block's payload; zero: delta.DefaultLimits
 	JournalBytes int64         // of blocks not yet applied for good; 0: 1 GiB
+	Limits       NodeLimits    // of each node
 	TrimEvery    time.Duration // 0: 30 s
 	BarrierAge   time.Duration // how old an insert must be for a barrier to cover it
 	Metrics      prometheus.Registerer
 	Now          func() time.Time // nil: time.Now
 	Log          *slog.Logger     // nil: slog.Default
+
+	retryEvery time.Duration // between attempts to apply; 0: 1 s
 }
 
 // Ingest is the door of the centre. Make it with New; it takes blocks while Run
@@ -84,6 +88,9 @@ type Ingest struct {
 	metrics  *metrics
 	appliers map[string]Applier
 	log      *slog.Logger
+	limits   *limiter
+	session  buffer.Session // of the blocks that doors make
+	seq      atomic.Uint64  // the last of them
 
 	posts  chan post
 	ended  chan struct{}       // closed when Run has stopped taking posts
@@ -134,6 +141,7 @@ func New(ctx context.Context, o Options) (*Ingest, error) {
 		posts: make(chan post, maxPosts), ended: make(chan struct{}),
 		bodies: semaphore.NewWeighted(max(maxBodies, o.BlockBytes)), decode: semaphore.NewWeighted(int64(runtime.NumCPU())),
 		work: make(chan struct{}, 1), progress: make(chan struct{}), told: map[told]bool{},
+		session: buffer.Session(rand.Uint64() | 1),
 	}
 	for _, a := range o.Appliers {
 		for _, kind := range a.Kinds() {
@@ -150,6 +158,7 @@ func New(ctx context.Context, o Options) (*Ingest, error) {
 	if i.metrics, err = newMetrics(o.Metrics, i); err != nil {
 		return nil, errors.Join(fmt.Errorf("open ingest: %w", err), i.journal.close())
 	}
+	i.limits = newLimiter(o.Limits, o.Now, i.metrics.overflow)
 	return i, nil
 }
 
@@ -165,6 +174,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.TrimEvery <= 0 {
 		o.TrimEvery = defaultTrim
+	}
+	if o.retryEvery <= 0 {
+		o.retryEvery = retryApplyEvery
 	}
 	if o.Now == nil {
 		o.Now = time.Now

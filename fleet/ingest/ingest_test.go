@@ -136,11 +136,19 @@ func (s *signs) of(counts map[buffer.Source]int, src buffer.Source) int {
 	return counts[src]
 }
 
-// notes is an Applier of kind "note" that refuses bodies "bad".
+// notes is an Applier of kind "note" that refuses bodies "bad", and cannot take
+// "poison" and "panic" unless it is cured.
 type notes struct {
 	mu    sync.Mutex
 	calls int
 	err   error
+	cured bool
+}
+
+func (n *notes) set(fn func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	fn()
 }
 
 func (n *notes) Kinds() []string { return []string{"note"} }
@@ -152,7 +160,12 @@ func (n *notes) Apply(ctx context.Context, tx *sql.Tx, src buffer.Source, rec de
 	if n.err != nil {
 		return n.err
 	}
-	if string(rec.Body) == "bad" {
+	switch body := string(rec.Body); {
+	case body == "poison" && !n.cured:
+		return errors.New("nobody foresaw this")
+	case body == "panic" && !n.cured:
+		panic("nobody foresaw this")
+	case body == "bad":
 		return fmt.Errorf("%w: a bad note", store.ErrMalformed)
 	}
 	_, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO notes VALUES (?, ?)`, src.String(), rec.Key)
@@ -265,7 +278,7 @@ func (r *rig) post(path, token string, body []byte) (status int, answer string) 
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if (res.StatusCode == 503) != (res.Header.Get("Retry-After") != "") {
+	if later := res.StatusCode == http.StatusServiceUnavailable || res.StatusCode == http.StatusTooManyRequests; later != (res.Header.Get("Retry-After") != "") {
 		r.t.Errorf("status %d with Retry-After %q", res.StatusCode, res.Header.Get("Retry-After"))
 	}
 	return res.StatusCode, string(text)

@@ -22,6 +22,9 @@ var journalTables = []string{
 	// the run.
 	`CREATE TABLE IF NOT EXISTS ranges (source TEXT NOT NULL, session INTEGER NOT NULL, lane INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
 		samples INTEGER NOT NULL, records INTEGER NOT NULL, PRIMARY KEY (source, session, lane, first)) WITHOUT ROWID`,
+	// What was accepted through doors whose senders do not number their requests.
+	`CREATE TABLE IF NOT EXISTS door_totals (source TEXT NOT NULL, door TEXT NOT NULL, lane INTEGER NOT NULL, blocks INTEGER NOT NULL, samples INTEGER NOT NULL,
+		records INTEGER NOT NULL, PRIMARY KEY (source, door, lane)) WITHOUT ROWID`,
 	// Contents of recent blocks, to tell a repeat from another block of that name.
 	`CREATE TABLE IF NOT EXISTS digests (source TEXT NOT NULL, session INTEGER NOT NULL, lane INTEGER NOT NULL, seq INTEGER NOT NULL, block INTEGER NOT NULL,
 		digest BLOB NOT NULL, PRIMARY KEY (source, session, lane, seq)) WITHOUT ROWID`,
@@ -29,6 +32,9 @@ var journalTables = []string{
 	// Sealed blocks of rows that are too new for now.
 	`CREATE TABLE IF NOT EXISTS parked (block INTEGER PRIMARY KEY, source TEXT NOT NULL, due_ms INTEGER NOT NULL, samples INTEGER NOT NULL, body BLOB NOT NULL)`,
 	`CREATE INDEX IF NOT EXISTS parked_by_due ON parked (due_ms)`,
+	`CREATE INDEX IF NOT EXISTS parked_sizes ON parked (source, length(body), block)`,
+	// Sealed blocks of records that their store did not take, to be tried again.
+	`CREATE TABLE IF NOT EXISTS stuck (block INTEGER PRIMARY KEY, source TEXT NOT NULL, due_ms INTEGER NOT NULL, records INTEGER NOT NULL, detail TEXT NOT NULL, body BLOB NOT NULL)`,
 	// Sealed blocks of what can never be stored; the oldest bodies are given up,
 	// dead_totals keep counting them.
 	`CREATE TABLE IF NOT EXISTS dead (block INTEGER NOT NULL, reason TEXT NOT NULL, source TEXT NOT NULL, at_ms INTEGER NOT NULL, samples INTEGER NOT NULL,
@@ -46,6 +52,8 @@ type journal struct {
 	read  *sql.DB
 	limit int64 // bytes of blocks
 
+	opened int64 // highest id when the journal was opened
+
 	mu       sync.Mutex
 	bytes    int64                                      // guarded by mu; of all blocks held
 	blocks   int64                                      // guarded by mu; how many
@@ -53,6 +61,13 @@ type journal struct {
 	trimmed  int64                                      // every block up to this id is gone; only housekeeping writes
 	accepted map[buffer.Source]map[buffer.Lane]Accepted // guarded by mu; mirrors ranges
 	fresh    map[buffer.Source]map[buffer.Lane]int      // guarded by mu; digests added since the last pruning
+	doors    map[throughDoor]Accepted                   // guarded by mu; mirrors door_totals
+}
+
+type throughDoor struct {
+	source buffer.Source
+	door   string
+	lane   buffer.Lane
 }
 
 // Accepted counts the distinct blocks of one lane that the centre has taken.
@@ -68,7 +83,7 @@ func openJournal(ctx context.Context, dir string, limit int64) (*journal, error)
 	if err != nil {
 		return nil, err
 	}
-	j := &journal{db: db, limit: limit, accepted: map[buffer.Source]map[buffer.Lane]Accepted{}, fresh: map[buffer.Source]map[buffer.Lane]int{}}
+	j := &journal{db: db, limit: limit, accepted: map[buffer.Source]map[buffer.Lane]Accepted{}, fresh: map[buffer.Source]map[buffer.Lane]int{}, doors: map[throughDoor]Accepted{}}
 	for _, stmt := range journalTables {
 		if _, err := db.ExecContext(ctx, stmt); err != nil {
 			return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), j.close())
@@ -95,6 +110,7 @@ func (j *journal) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	j.opened = j.last
 	var first int64
 	err = j.read.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(length(body)), 0), coalesce(min(id), ?) FROM blocks`, j.last+1).Scan(&j.blocks, &j.bytes, &first)
 	if err != nil {
@@ -115,6 +131,28 @@ func (j *journal) load(ctx context.Context) error {
 		}
 		j.count(parseSource(source), lane, a)
 	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	return j.loadDoors(ctx)
+}
+
+func (j *journal) loadDoors(ctx context.Context) error {
+	rows, err := j.read.QueryContext(ctx, `SELECT source, door, lane, blocks, samples, records FROM door_totals`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var source string
+		var key throughDoor
+		var a Accepted
+		if err := rows.Scan(&source, &key.door, &key.lane, &a.Blocks, &a.Samples, &a.Records); err != nil {
+			return err
+		}
+		key.source = parseSource(source)
+		j.doors[key] = a
+	}
 	return rows.Err()
 }
 
@@ -126,6 +164,12 @@ func (j *journal) count(src buffer.Source, lane buffer.Lane, a Accepted) {
 	old := j.accepted[src][lane]
 	j.accepted[src][lane] = Accepted{old.Blocks + a.Blocks, old.Samples + a.Samples, old.Records + a.Records}
 	j.fresh[src][lane] += int(a.Blocks)
+}
+
+// countDoor adds to what is accepted through a door. j.mu is held.
+func (j *journal) countDoor(key throughDoor, a Accepted) {
+	old := j.doors[key]
+	j.doors[key] = Accepted{old.Blocks + a.Blocks, old.Samples + a.Samples, old.Records + a.Records}
 }
 
 // room reports errJournalFull when size more bytes are too many.

@@ -16,6 +16,7 @@ type metrics struct {
 	commitSeconds prometheus.Histogram
 	applyFailures prometheus.Counter
 	barriers      prometheus.Counter
+	overflow      *prometheus.CounterVec // region, venue, node, reason
 }
 
 func newMetrics(reg prometheus.Registerer, i *Ingest) (*metrics, error) {
@@ -48,12 +49,15 @@ func newMetrics(reg prometheus.Registerer, i *Ingest) (*metrics, error) {
 		barriers: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "ghostlight_fleet_barriers_total", Help: "Times that the stores were made durable and the journal was trimmed.",
 		}),
+		overflow: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ghostlight_fleet_node_overflow_total", Help: "Requests refused because their node was over a limit of its own: series, bytes or samples. They were to be sent again.",
+		}, []string{"region", "venue", "node", "reason"}),
 	}
 	gauge := func(name, help string, fn func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, fn)
 	}
 	collectors := []prometheus.Collector{
-		m.blocks, m.refused, m.samples, m.records, m.deadRecords, m.unauthorized, m.commitSeconds, m.applyFailures, m.barriers,
+		m.blocks, m.refused, m.samples, m.records, m.deadRecords, m.unauthorized, m.commitSeconds, m.applyFailures, m.barriers, m.overflow,
 		gauge("ghostlight_fleet_journal_bytes", "Bytes of blocks in the journal.", func() float64 { b, _ := i.journal.size(); return float64(b) }),
 		gauge("ghostlight_fleet_journal_blocks", "Blocks in the journal.", func() float64 { _, n := i.journal.size(); return float64(n) }),
 		gauge("ghostlight_fleet_unapplied_blocks", "Highest block accepted less highest block applied.", func() float64 { return float64(i.journal.lastID() - i.applied.Load()) }),

@@ -82,15 +82,29 @@ func (m *Metadata) news(series []delta.Series) map[string]delta.Meta {
 			continue
 		}
 		family := familyOf(s)
-		if old, ok := m.families[family]; family == "" || old == s.Meta || (!ok && len(m.families)+len(news) >= maxFamilies) {
+		old, ok := m.families[family]
+		if told, new := news[family]; new {
+			old, ok = told, true
+		}
+		meta := complete(s.Meta, old)
+		if family == "" || old == meta || (!ok && len(m.families)+len(news) >= maxFamilies) {
 			continue
 		}
 		if news == nil {
 			news = map[string]delta.Meta{}
 		}
-		news[family] = s.Meta
+		news[family] = meta
 	}
 	return news
+}
+
+// complete takes unit and help from what is known where a node gives the type
+// alone: it sends them only now and then.
+func complete(told, known delta.Meta) delta.Meta {
+	if told.Unit == "" && told.Help == "" && told.Type == known.Type {
+		return known
+	}
+	return told
 }
 
 // suffixes of the series that one family of a type has.

@@ -143,6 +143,9 @@ func TestMetadata(t *testing.T) {
 		{series("d_seconds_bucket", histogram), series("d_seconds_sum", histogram), series("d_seconds_count", histogram)},
 		{series("n_total", delta.Meta{Type: delta.Counter, Help: "old"}), series("bare", delta.Meta{})},
 		{series("n_total", counter), series("odd_bucket", counter)},
+		// Most blocks tell the type alone, which takes nothing back.
+		{series("n_total", delta.Meta{Type: delta.Counter}), series("d_seconds_sum", delta.Meta{Type: delta.Histogram})},
+		{series("fresh_sum", delta.Meta{Type: delta.Summary}), series("fresh_count", delta.Meta{Type: delta.Summary, Help: "New."}), series("fresh_sum", delta.Meta{Type: delta.Summary})},
 	}
 	for _, b := range append(batches, batches[2]) {
 		if err := r.meta.Learn(t.Context(), b); err != nil {
@@ -153,6 +156,7 @@ func TestMetadata(t *testing.T) {
 		"d_seconds":  {{Type: "histogram", Unit: "seconds", Help: "How long."}},
 		"n_total":    {{Type: "counter", Help: "How many."}},
 		"odd_bucket": {{Type: "counter", Help: "How many."}},
+		"fresh":      {{Type: "summary", Help: "New."}},
 	}
 	check := func(form url.Values, want map[string][]entry) {
 		t.Helper()

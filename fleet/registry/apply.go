@@ -16,16 +16,14 @@ import (
 
 // The kinds of record that the registry takes.
 const (
-	KindRun    = "journey.run"
-	KindScore  = "health.score"
-	KindHeal   = "heal.audit"
-	KindTraces = "otlp.traces"
-	KindLogs   = "otlp.logs" // counted by whoever applies it, never kept
+	KindRun   = "journey.run"
+	KindScore = "health.score"
+	KindHeal  = "heal.audit"
 )
 
 // Kinds lists the record kinds that Apply takes.
 func (r *Registry) Kinds() []string {
-	return []string{KindRun, KindScore, KindHeal, KindTraces, KindLogs}
+	return []string{KindRun, KindScore, KindHeal}
 }
 
 // Apply stores what one record of src says as part of tx; a repeat changes
@@ -43,10 +41,6 @@ func (r *Registry) Apply(ctx context.Context, tx *sql.Tx, src buffer.Source, rec
 		return r.applyScore(ctx, tx, src, id, rec)
 	case KindHeal:
 		return applyHeal(ctx, tx, id, rec)
-	case KindTraces:
-		return r.applyTraces(ctx, tx, id, rec)
-	case KindLogs:
-		return nil
 	}
 	return fmt.Errorf("%w: kind %q is not the registry's", store.ErrMalformed, rec.Kind)
 }
@@ -65,13 +59,14 @@ func (r *Registry) applyRun(ctx context.Context, tx *sql.Tx, src buffer.Source, 
 		return fmt.Errorf("store journey run of %s: %w", src, err)
 	}
 	if !res.Pass && res.TraceID != "" {
-		if err := keepEvidence(ctx, tx, id, res.TraceID); err != nil {
+		if err := r.claim(ctx, tx, src, res); err != nil {
 			return fmt.Errorf("store journey run of %s: %w", src, err)
 		}
 	}
+	at := r.rank(res.StartMS)
 	r.update(src, func(n *node) {
-		if old, ok := n.last[res.Journey]; !ok || res.StartMS > old.StartMS {
-			n.last[res.Journey] = res
+		if last, ok := n.ran[res.Journey]; !ok || at > last {
+			n.last[res.Journey], n.ran[res.Journey] = res, at
 			r.announce()
 		}
 	})
@@ -83,19 +78,25 @@ func (r *Registry) applyScore(ctx context.Context, tx *sql.Tx, src buffer.Source
 	if err := json.Unmarshal(rec.Body, &score); err != nil {
 		return fmt.Errorf("%w: health score: %w", store.ErrMalformed, err)
 	}
+	at := r.rank(rec.Time)
 	_, err := tx.ExecContext(ctx, `INSERT INTO scores VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET at_ms = excluded.at_ms, body = excluded.body
-		WHERE excluded.at_ms > at_ms`, id, rec.Time, string(rec.Body))
+		WHERE excluded.at_ms > at_ms`, id, at, string(rec.Body))
 	if err != nil {
 		return fmt.Errorf("store score of %s: %w", src, err)
 	}
 	r.update(src, func(n *node) {
-		if n.view.Score == nil || score.AtMS > n.view.Score.AtMS {
-			n.view.Score = &score
+		if n.view.Score == nil || at > n.scored {
+			n.view.Score, n.scored = &score, at
 			r.announce()
 		}
 	})
 	return nil
 }
+
+// rank orders what a node says of itself by its own clock, but never above now: a
+// clock that ran ahead must not make its last word the node's last for days once
+// it is set right. Both are Unix milliseconds.
+func (r *Registry) rank(at int64) int64 { return min(at, r.now().UnixMilli()) }
 
 // update changes what is shown of src. One that is configured no more has nothing
 // to show; what it had sent before is stored all the same.
@@ -120,40 +121,4 @@ func applyHeal(ctx context.Context, tx *sql.Tx, id int64, rec delta.Record) erro
 		return fmt.Errorf("store heal audit: %w", err)
 	}
 	return nil
-}
-
-// applyTraces holds a batch of traces until the failed run that it belongs to is
-// known, or until it has waited long enough: run and traces travel in different
-// lanes and may arrive in either order.
-func (r *Registry) applyTraces(ctx context.Context, tx *sql.Tx, id int64, rec delta.Record) error {
-	ids, err := traceIDs(rec.Body)
-	if err != nil {
-		return fmt.Errorf("%w: traces: %w", store.ErrMalformed, err)
-	}
-	res, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO evidence (source, key, at_ms, arrived_ms, kept, body) VALUES (?, ?, ?, ?, 0, ?)`,
-		id, rec.Key, rec.Time, r.now().UnixMilli(), rec.Body)
-	if err != nil {
-		return fmt.Errorf("store traces: %w", err)
-	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		return err
-	}
-	batch, err := res.LastInsertId()
-	if err != nil {
-		return err
-	}
-	for _, trace := range ids {
-		if _, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO evidence_traces VALUES (?, ?, ?)`, id, trace, batch); err != nil {
-			return fmt.Errorf("store traces: %w", err)
-		}
-	}
-	_, err = tx.ExecContext(ctx, `UPDATE evidence SET kept = 1 WHERE id = ? AND EXISTS (SELECT 1 FROM evidence_traces t
-		JOIN journey_runs j ON j.source = t.source AND j.trace_id = t.trace_id AND NOT j.pass AND j.trace_id <> '' WHERE t.evidence = evidence.id)`, batch)
-	return err
-}
-
-// keepEvidence keeps the batches that hold spans of a failed run's trace.
-func keepEvidence(ctx context.Context, tx *sql.Tx, id int64, trace string) error {
-	_, err := tx.ExecContext(ctx, `UPDATE evidence SET kept = 1 WHERE id IN (SELECT evidence FROM evidence_traces WHERE source = ? AND trace_id = ?)`, id, trace)
-	return err
 }

@@ -31,11 +31,6 @@ var tables = []string{
 	`CREATE TABLE IF NOT EXISTS heals (source INTEGER NOT NULL REFERENCES sources (id), hash TEXT NOT NULL, seq INTEGER NOT NULL, at_ms INTEGER NOT NULL,
 		body TEXT NOT NULL, PRIMARY KEY (source, hash)) WITHOUT ROWID`,
 	`CREATE INDEX IF NOT EXISTS heals_by_time ON heals (source, at_ms)`,
-	`CREATE TABLE IF NOT EXISTS evidence (id INTEGER PRIMARY KEY, source INTEGER NOT NULL REFERENCES sources (id), key TEXT NOT NULL, at_ms INTEGER NOT NULL,
-		arrived_ms INTEGER NOT NULL, kept INTEGER NOT NULL, body BLOB NOT NULL, UNIQUE (source, key))`,
-	`CREATE TABLE IF NOT EXISTS evidence_traces (source INTEGER NOT NULL, trace_id TEXT NOT NULL, evidence INTEGER NOT NULL REFERENCES evidence (id) ON DELETE CASCADE,
-		PRIMARY KEY (source, trace_id, evidence)) WITHOUT ROWID`,
-	`CREATE INDEX IF NOT EXISTS evidence_traces_by_evidence ON evidence_traces (evidence)`,
 }
 
 // load reads what earlier runs of the fleet kept, and notes how long the centre
@@ -84,6 +79,8 @@ func (r *Registry) loadNode(ctx context.Context, n *node) error {
 	case err != nil:
 		return err
 	}
+	// Nobody was heard in the future: the clock was set back since.
+	last = min(last, r.started.UnixMilli())
 	n.view.FirstSeen, n.watch.last, n.view.HeartbeatAt = fromMilli(first), fromMilli(last), fromMilli(at)
 	n.view.ClockOffset = time.Duration(offset)
 	if err := json.Unmarshal([]byte(hb), &n.view.Heartbeat); err != nil {
@@ -105,19 +102,22 @@ func (r *Registry) loadNode(ctx context.Context, n *node) error {
 
 func (r *Registry) loadScore(ctx context.Context, n *node) error {
 	var body string
-	err := r.store.Read().QueryRowContext(ctx, `SELECT body FROM scores WHERE source = ?`, n.id).Scan(&body)
+	err := r.store.Read().QueryRowContext(ctx, `SELECT body, at_ms FROM scores WHERE source = ?`, n.id).Scan(&body, &n.scored)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil
 	case err != nil:
 		return err
 	}
+	n.scored = r.rank(n.scored)
 	n.view.Score = new(healthscore.Score)
 	return json.Unmarshal([]byte(body), n.view.Score)
 }
 
 func (r *Registry) loadRuns(ctx context.Context, n *node) error {
-	rows, err := r.store.Read().QueryContext(ctx, `SELECT body, max(start_ms) FROM journey_runs WHERE source = ? GROUP BY journey`, n.id)
+	// Runs from a future that was set right since come after all others.
+	rows, err := r.store.Read().QueryContext(ctx, `SELECT body, max(CASE WHEN start_ms > ? THEN start_ms - (1 << 50) ELSE start_ms END)
+		FROM journey_runs WHERE source = ? GROUP BY journey`, r.started.Add(clockTolerance).UnixMilli(), n.id)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (r *Registry) loadRuns(ctx context.Context, n *node) error {
 		if err := json.Unmarshal([]byte(body), &res); err != nil {
 			return err
 		}
-		n.last[res.Journey] = res
+		n.last[res.Journey], n.ran[res.Journey] = res, r.rank(res.StartMS)
 	}
 	return rows.Err()
 }
@@ -149,9 +149,17 @@ type row struct {
 // be stored is kept for the next time.
 func (r *Registry) save(ctx context.Context) error {
 	rows := r.takeDirty()
+	alive := moment{r.now(), r.elapsed()}
+	skipped := alive.skipped(r.alive)
 	err := r.store.Write(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO centre_alive VALUES (1, ?)`, r.now().UnixMilli()); err != nil {
+		if _, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO centre_alive VALUES (1, ?)`, alive.wall.UnixMilli()); err != nil {
 			return err
+		}
+		if skipped != nil {
+			_, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO centre_down VALUES (?, ?)`, skipped.Start.UnixMilli(), skipped.End.UnixMilli())
+			if err != nil {
+				return err
+			}
 		}
 		for _, row := range rows {
 			if err := row.store(ctx, tx); err != nil {
@@ -163,6 +171,13 @@ func (r *Registry) save(ctx context.Context) error {
 	r.settle(rows, err == nil)
 	if err != nil {
 		return fmt.Errorf("save registry: %w", err)
+	}
+	r.alive = alive
+	if skipped != nil {
+		r.log.Warn("the centre's clock was set forward, or it slept; the time in between is its own", "by", skipped.End.Sub(skipped.Start).String())
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.down = append(r.down, *skipped)
 	}
 	return nil
 }

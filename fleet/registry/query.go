@@ -33,15 +33,6 @@ type Heal struct {
 	heal.Audit
 }
 
-// Evidence is a batch of traces that holds spans of a failed journey run.
-type Evidence struct {
-	buffer.Source
-	TraceID string `json:"trace_id"` // of the failed run
-	Journey string `json:"journey"`
-	AtMS    int64  `json:"at_ms"` // the run's start, Unix milliseconds
-	Traces  []byte `json:"-"`     // OTLP TracesData, protobuf
-}
-
 // A Filter selects by place and time. Times are the node's clock for what the node
 // reports, the centre's for darkness.
 type Filter struct {
@@ -162,28 +153,6 @@ func (r *Registry) RunCounts(ctx context.Context, f Filter) ([]RunCounts, error)
 			return nil, fmt.Errorf("count runs: %w", err)
 		}
 		out = append(out, c)
-	}
-	return out, rows.Err()
-}
-
-// Evidence returns the kept traces of failed runs, the latest first.
-func (r *Registry) Evidence(ctx context.Context, f Filter) ([]Evidence, error) {
-	where, args := f.where("j.start_ms")
-	rows, err := r.store.Read().QueryContext(ctx, `SELECT s.region, s.venue, s.node, j.trace_id, j.journey, j.start_ms, e.body
-		FROM evidence e JOIN evidence_traces t ON t.evidence = e.id JOIN sources s ON s.id = e.source
-		JOIN journey_runs j ON j.source = e.source AND j.trace_id = t.trace_id AND NOT j.pass AND j.trace_id <> ''
-		WHERE e.kept AND `+where+` ORDER BY j.start_ms DESC LIMIT ?`, append(args, f.limit())...)
-	if err != nil {
-		return nil, fmt.Errorf("read evidence: %w", err)
-	}
-	defer rows.Close()
-	out := []Evidence{}
-	for rows.Next() {
-		var e Evidence
-		if err := rows.Scan(&e.Region, &e.Venue, &e.Node, &e.TraceID, &e.Journey, &e.AtMS, &e.Traces); err != nil {
-			return nil, fmt.Errorf("read evidence: %w", err)
-		}
-		out = append(out, e)
 	}
 	return out, rows.Err()
 }

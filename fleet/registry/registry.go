@@ -9,6 +9,7 @@ package registry
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,9 +37,12 @@ type Member struct {
 type Options struct {
 	Store     *store.Store
 	Members   []Member
-	DarkAfter time.Duration    // silence after which a node is dark; at least a second
-	Now       func() time.Time // nil: time.Now
-	Log       *slog.Logger     // nil: slog.Default
+	DarkAfter time.Duration // silence after which a node is dark; at least a second
+	// Claim keeps the trace of a failed run as evidence, as part of tx; nil: nobody
+	// keeps it.
+	Claim func(ctx context.Context, tx *sql.Tx, src buffer.Source, failed synthetics.Result) error
+	Now   func() time.Time // nil: time.Now
+	Log   *slog.Logger     // nil: slog.Default
 }
 
 // A View is what the fleet knows of one node at one moment. It is a copy.
@@ -67,7 +71,10 @@ type Registry struct {
 	darkAfter time.Duration
 	now       func() time.Time
 	log       *slog.Logger
+	claim     func(ctx context.Context, tx *sql.Tx, src buffer.Source, failed synthetics.Result) error
 	started   time.Time
+	elapsed   func() time.Duration // since some moment, by a clock that nobody can set
+	alive     moment               // of the last save; used by Run alone
 
 	mu      sync.Mutex
 	nodes   map[buffer.Source]*node // guarded by mu; the set never changes
@@ -84,6 +91,8 @@ type node struct {
 	dirty    bool      // view or episodes differ from what is stored
 	episodes []Episode // begun or ended since the last save
 	last     map[string]synthetics.Result
+	scored   int64            // rank of view.Score
+	ran      map[string]int64 // ranks of last
 }
 
 // New opens the registry, registers its members, and notes since when the centre
@@ -98,10 +107,16 @@ func New(ctx context.Context, o Options) (*Registry, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Claim == nil {
+		o.Claim = func(context.Context, *sql.Tx, buffer.Source, synthetics.Result) error { return nil }
+	}
 	r := &Registry{
-		store: o.Store, darkAfter: o.DarkAfter, now: o.Now, log: o.Log, started: o.Now(),
+		store: o.Store, darkAfter: o.DarkAfter, now: o.Now, log: o.Log, claim: o.Claim, started: o.Now(),
 		nodes: map[buffer.Source]*node{}, changed: make(chan struct{}),
 	}
+	begun := time.Now()
+	r.elapsed = func() time.Duration { return time.Since(begun) }
+	r.alive = moment{r.started, r.elapsed()}
 	if err := o.Store.Migrate(ctx, tables...); err != nil {
 		return nil, fmt.Errorf("open registry: %w", err)
 	}
@@ -111,7 +126,7 @@ func New(ctx context.Context, o Options) (*Registry, error) {
 			return nil, fmt.Errorf("open registry: %w", err)
 		}
 		r.nodes[m.Source] = &node{
-			id: id, view: View{Source: m.Source, Contact: m.Contact}, last: map[string]synthetics.Result{},
+			id: id, view: View{Source: m.Source, Contact: m.Contact}, last: map[string]synthetics.Result{}, ran: map[string]int64{},
 			watch: watch{darkAfter: o.DarkAfter, listening: r.started},
 		}
 		r.order = append(r.order, m.Source)

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"ghostlight/buffer"
 	"ghostlight/buffer/delta"
@@ -316,7 +315,6 @@ func TestMalformedRecords(t *testing.T) {
 		{Kind: KindRun, Body: []byte(`{"journey":"x"}`)},
 		{Kind: KindScore, Body: []byte("[]")},
 		{Kind: KindHeal, Body: []byte("{}")},
-		{Kind: KindTraces, Body: []byte{0xff}},
 		{Kind: "other"},
 	} {
 		if err := apply(t, r, st, rec); !errors.Is(err, store.ErrMalformed) {
@@ -325,70 +323,24 @@ func TestMalformedRecords(t *testing.T) {
 	}
 }
 
-// traces is an OTLP message with one span of the trace.
-func traces(trace byte) []byte {
-	id := make([]byte, 16)
-	id[0] = trace
-	field := func(n protowire.Number, body []byte) []byte {
-		return protowire.AppendBytes(protowire.AppendTag(nil, n, protowire.BytesType), body)
+// The trace of each failed run is claimed as evidence, and no other.
+func TestFailedRunsClaimTheirTrace(t *testing.T) {
+	r, st, end := open(t, t.TempDir(), false)
+	defer end()
+	var claimed []string
+	r.claim = func(_ context.Context, _ *sql.Tx, src buffer.Source, res synthetics.Result) error {
+		claimed = append(claimed, src.Node+" "+res.Journey+" "+res.TraceID)
+		return nil
 	}
-	return field(1, append(field(1, []byte{}), field(2, field(2, field(1, id)))...))
-}
-
-func TestEvidenceOfFailedRunsIsKept(t *testing.T) {
-	for _, tracesFirst := range []bool{true, false} {
-		r, st, end := open(t, t.TempDir(), false)
-		hexID := func(b byte) string { return fmt.Sprintf("%02x", b) + "000000000000000000000000000000" }
-		batches := []delta.Record{
-			{Kind: KindTraces, Key: "failed", Time: 1, Body: traces(0xaa)},
-			{Kind: KindTraces, Key: "passed", Time: 1, Body: traces(0xbb)},
-			{Kind: KindTraces, Key: "other", Time: 1, Body: traces(0xcc)},
-		}
-		runs := []delta.Record{
-			record(t, KindRun, "1", 1, synthetics.Result{Journey: "buy", StartMS: time.Now().UnixMilli(), TraceID: hexID(0xaa)}),
-			record(t, KindRun, "2", 2, synthetics.Result{Journey: "buy", StartMS: time.Now().UnixMilli() + 1, Pass: true, TraceID: hexID(0xbb)}),
-		}
-		order := [][]delta.Record{batches, runs, batches}
-		if !tracesFirst {
-			order = [][]delta.Record{runs, batches}
-		}
-		for _, records := range order {
-			if err := apply(t, r, st, records...); err != nil {
-				t.Fatal(err)
-			}
-		}
-		kept, err := r.Evidence(t.Context(), Filter{})
-		if err != nil || len(kept) != 1 || kept[0].TraceID != hexID(0xaa) || !cmp.Equal(kept[0].Traces, traces(0xaa)) {
-			t.Errorf("traces first %v: evidence %+v (%v)", tracesFirst, kept, err)
-		}
-		// What no failed run claims goes in time.
-		now := time.Now()
-		r.now = func() time.Time { return now.Add(evidenceWait + time.Second) }
-		if err := st.Write(t.Context(), func(tx *sql.Tx) error {
-			_, err := tx.Exec(`UPDATE evidence SET at_ms = ?`, now.UnixMilli())
-			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
-		if err := r.sweepEvidence(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		var left int
-		if err := st.Read().QueryRow(`SELECT count(*) FROM evidence`).Scan(&left); err != nil || left != 1 {
-			t.Errorf("traces first %v: %d batches are left (%v), want 1", tracesFirst, left, err)
-		}
-		end()
+	now := time.Now().UnixMilli()
+	err := apply(t, r, st,
+		record(t, KindRun, "1", 1, synthetics.Result{Journey: "buy", StartMS: now, TraceID: "aa"}),
+		record(t, KindRun, "2", 2, synthetics.Result{Journey: "buy", StartMS: now + 1, TraceID: "bb", Pass: true}),
+		record(t, KindRun, "3", 3, synthetics.Result{Journey: "buy", StartMS: now + 2}))
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-func FuzzTraceIDs(f *testing.F) {
-	f.Add(traces(1))
-	f.Add([]byte{})
-	f.Add([]byte{0x0a, 0xff, 0xff})
-	f.Fuzz(func(t *testing.T, msg []byte) {
-		ids, err := traceIDs(msg)
-		if err == nil && len(ids) > maxTraceIDs {
-			t.Errorf("%d ids", len(ids))
-		}
-	})
+	if diff := cmp.Diff([]string{soho.Node + " buy aa"}, claimed); diff != "" {
+		t.Error(diff)
+	}
 }

@@ -33,9 +33,7 @@ type watch struct {
 
 // sign notes that the node was heard at now; it returns the episode this ends.
 func (w *watch) sign(now time.Time, goodbye bool) (ended *Episode) {
-	if now.After(w.last) {
-		w.last = now
-	}
+	w.last = now // also where a clock that was set back makes it seem earlier
 	w.goodbye = goodbye
 	if w.open == nil {
 		return nil

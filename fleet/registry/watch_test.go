@@ -28,6 +28,7 @@ func TestWatch(t *testing.T) {
 		{"a goodbye ends darkness", 0, []step{{20, "sign", Live}, {40, "judge", Dark}, {50, "goodbye", Away}}, []Episode{{at(20), at(50)}}},
 		{"the fleet suspects itself first", -60, []step{{1, "judge", Live}, {15, "judge", Live}, {16, "judge", Dark}}, []Episode{{Start: at(-60)}}},
 		{"back before the fleet has listened long enough", -60, []step{{10, "judge", Live}, {14, "sign", Live}, {29, "judge", Live}}, nil},
+		{"a clock that was set back", 0, []step{{100, "sign", Live}, {20, "sign", Live}, {36, "judge", Dark}}, []Episode{{Start: at(20)}}},
 		{"regular signs", 0, []step{{1, "sign", Live}, {15, "sign", Live}, {30, "sign", Live}, {45, "judge", Live}}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

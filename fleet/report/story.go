@@ -20,6 +20,7 @@ type outage struct {
 	toMS    int64 // start of the first run that passed; 0: none did
 	step    string
 	err     string
+	trace   string // of the first failed run; may be empty
 	runs    int
 }
 
@@ -44,7 +45,7 @@ func findOutages(runs []registry.Run) []outage {
 		i := open[t] - 1
 		switch {
 		case !r.Pass && i < 0:
-			out = append(out, outage{Source: r.Source, journey: r.Journey, fromMS: r.StartMS, step: r.FailedStep, err: r.Error, runs: 1})
+			out = append(out, outage{Source: r.Source, journey: r.Journey, fromMS: r.StartMS, step: r.FailedStep, err: r.Error, trace: r.TraceID, runs: 1})
 			open[t] = len(out)
 		case !r.Pass:
 			out[i].runs++
@@ -213,7 +214,7 @@ func markTone(result string) string {
 func timeline(f facts, r Report, outages []outage) []Entry {
 	out := []Entry{{AtMS: r.FromMS, Tone: "none", Icon: "event", Text: f.event.Name + " began"}}
 	for _, o := range outages {
-		out = append(out, Entry{AtMS: o.fromMS, Tone: "bad", Icon: "bad", Venue: o.Venue, Text: fmt.Sprintf("journey %s fails at step %s", o.journey, o.step), Detail: o.err})
+		out = append(out, Entry{AtMS: o.fromMS, Tone: "bad", Icon: "bad", Venue: o.Venue, Text: fmt.Sprintf("journey %s fails at step %s", o.journey, o.step), Detail: o.err, TraceID: o.trace})
 		if o.toMS > 0 {
 			out = append(out, Entry{AtMS: o.toMS, Tone: "ok", Icon: "ok", Venue: o.Venue, Text: fmt.Sprintf("journey %s passes again", o.journey), Detail: "after " + span(o.toMS-o.fromMS)})
 		}

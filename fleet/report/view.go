@@ -115,6 +115,8 @@ type Entry struct {
 	Venue  string `json:"venue,omitempty"`
 	Text   string `json:"text"`
 	Detail string `json:"detail,omitempty"`
+	// TraceID names the trace and log lines kept of it at Venue; empty: none are.
+	TraceID string `json:"trace_id,omitempty"`
 }
 
 // Advice is one thing to change next time, and the fact it follows from.

@@ -63,7 +63,11 @@ type Metrics func(ctx context.Context, query string, from, to time.Time, step ti
 // Accepted counts the samples of distinct accepted blocks by node and lane.
 type Accepted func(ctx context.Context) (map[buffer.Source]map[buffer.Lane]int64, error)
 
-// Options of [New]. All but Now and Hold are needed.
+// Overflow counts requests of nodes that were put off because the node was over its
+// limits, by reason, since the centre started.
+type Overflow func() map[buffer.Source]map[string]int64
+
+// Options of [New]. All but Evidence, Overflow, Now and Hold are needed.
 type Options struct {
 	Nodes    Nodes
 	History  History
@@ -72,6 +76,8 @@ type Options struct {
 	Calendar Calendar
 	Metrics  Metrics
 	Accepted Accepted
+	Evidence Evidence         // nil: nothing is kept
+	Overflow Overflow         // nil: nobody is put off
 	Now      func() time.Time // nil: time.Now
 	Hold     time.Duration    // how long one fleet view serves all readers; 0: half a second
 }

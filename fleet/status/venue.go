@@ -104,12 +104,20 @@ func withRuns(js []Journey, runs []registry.Run) []Journey {
 	for i := range out {
 		for _, r := range runs { // the latest first
 			if r.Node == out[i].Node && r.Journey == out[i].Name && len(out[i].Runs) < shownRuns {
-				out[i].Runs = append(out[i].Runs, Run{AtMS: r.StartMS, Pass: r.Pass, DurationMS: r.DurationMS, FailedStep: r.FailedStep})
+				out[i].Runs = append(out[i].Runs, toRun(r))
 			}
 		}
 		slices.Reverse(out[i].Runs)
 	}
 	return out
+}
+
+func toRun(r registry.Run) Run {
+	run := Run{AtMS: r.StartMS, Pass: r.Pass, DurationMS: r.DurationMS, FailedStep: r.FailedStep}
+	if !r.Pass {
+		run.TraceID = r.TraceID
+	}
+	return run
 }
 
 // Nodes is the view of all nodes by region, venue and name.
@@ -144,9 +152,14 @@ func (v *Views) allNodes(ctx context.Context, now time.Time) ([]Node, error) {
 			healed[h.Source]++
 		}
 	}
+	var overflow map[buffer.Source]map[string]int64
+	if v.opt.Overflow != nil {
+		overflow = v.opt.Overflow()
+	}
 	out := []Node{}
 	for _, view := range v.opt.Nodes.Nodes() {
 		n := toNode(view, now)
+		n.Overflow = overflow[view.Source]
 		n.DarkSecondsTotal = total[view.Source].Seconds()
 		n.Heals = healed[view.Source]
 		for lane, samples := range accepted[view.Source] {

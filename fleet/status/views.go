@@ -110,6 +110,18 @@ type Run struct {
 	Pass       bool    `json:"pass"`
 	DurationMS float64 `json:"duration_ms"`
 	FailedStep string  `json:"failed_step,omitempty"`
+	TraceID    string  `json:"trace_id,omitempty"` // of a failed run; its evidence is kept
+}
+
+// Failed are the latest n of the past runs that failed, the latest first.
+func (j Journey) Failed(n int) []Run {
+	var out []Run
+	for i := len(j.Runs) - 1; i >= 0 && len(out) < n; i-- {
+		if r := j.Runs[i]; !r.Pass {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // VenueDetail is the page of one venue.
@@ -154,6 +166,7 @@ type Node struct {
 	Waiting          map[string]int64 `json:"waiting"`  // samples by lane in its buffer, as last said
 	Conflicts        int64            `json:"conflicts"`
 	Malformed        int64            `json:"malformed"`
+	Overflow         map[string]int64 `json:"overflow,omitempty"` // requests put off because the node was over its limits, by reason, since the centre started
 	Journeys         int              `json:"journeys"`
 	JourneysPassing  int              `json:"journeys_passing"`
 	Heals            int              `json:"heals"` // that succeeded, of all time

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
@@ -17,8 +18,12 @@ import (
 	"ghostlight/fleet/status"
 )
 
-// maxBody bounds the body of a changing call.
-const maxBody = 64 << 10
+const (
+	// maxBody bounds the body of a changing call.
+	maxBody = 64 << 10
+	// maxListed bounds a list of evidence.
+	maxListed = 500
+)
 
 // answer writes a view, or the error in its place.
 func (s *server) answer(w http.ResponseWriter, r *http.Request, v any, err error) {
@@ -116,21 +121,36 @@ func (s *server) apiReport(w http.ResponseWriter, r *http.Request) {
 	s.answer(w, r, v, err)
 }
 
-// apiAccepted lists what was accepted by node and lane; ?node= and ?venue= pick.
+// apiAccepted lists what was accepted from agents by node and lane; ?node= and
+// ?venue= pick. ?origin= asks for what came through another door, or for all; its
+// repeats are counted, so it has no place in a node's books.
 func (s *server) apiAccepted(w http.ResponseWriter, r *http.Request) {
 	all, err := s.Journal.Accepted(r.Context())
 	node, venue := r.URL.Query().Get("node"), r.URL.Query().Get("venue")
+	origin := cmp.Or(r.URL.Query().Get("origin"), OriginAgent)
 	out := []Accepted{}
 	for _, a := range all {
-		if (node == "" || a.Node == node) && (venue == "" || a.Venue == venue) {
+		if (node == "" || a.Node == node) && (venue == "" || a.Venue == venue) && (origin == "all" || a.Origin == origin) {
 			out = append(out, a)
 		}
 	}
 	s.answer(w, r, out, err)
 }
 
+// apiEvidence answers one kept trace, or lists what is kept; ?venue= picks.
+func (s *server) apiEvidence(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	if id := q.Get("trace_id"); id != "" {
+		v, err := s.Views.Evidence(r.Context(), q.Get("venue"), id)
+		s.answer(w, r, v, err)
+		return
+	}
+	v, err := s.Views.EvidenceList(r.Context(), q.Get("venue"), maxListed)
+	s.answer(w, r, v, err)
+}
+
 func (s *server) apiMissing(w http.ResponseWriter, r *http.Request) {
-	writeJSON(w, http.StatusNotFound, map[string]string{"error": "there is no such call; see /api/fleet/v1/{fleet,venues,nodes,objectives,events,accepted}"})
+	writeJSON(w, http.StatusNotFound, map[string]string{"error": "there is no such call; see /api/fleet/v1/{fleet,venues,nodes,objectives,events,accepted,evidence}"})
 }
 
 func (s *server) apiCreate(w http.ResponseWriter, r *http.Request) {

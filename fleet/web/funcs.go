@@ -34,6 +34,10 @@ func funcs() template.FuncMap {
 		"cellkey":     cellKey,
 		"runs":        draw.Runs,
 		"venueSpark":  venueSpark,
+		"bar":         webui.Bar,
+		"depth":       func(d int) int { return min(d, webui.MaxIndent) },
+		"spanTone":    spanTone,
+		"whole":       func(v float64) int64 { return int64(v) },
 	}
 }
 
@@ -64,6 +68,17 @@ func scoreTone(score *float64, live bool) string {
 		return "bad"
 	case *score < 75:
 		return "warn"
+	}
+	return "ok"
+}
+
+// spanTone tells the programs of a trace from the journey that called them.
+func spanTone(s status.EvidenceSpan) string {
+	switch {
+	case s.Error:
+		return "bad"
+	case s.Kind == "server":
+		return "accent"
 	}
 	return "ok"
 }

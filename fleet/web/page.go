@@ -32,6 +32,13 @@ func (s *server) load(ctx context.Context, path string, query url.Values) (view,
 	case kind == "" && name == "":
 		f, err := s.Views.Fleet(ctx)
 		return view{"fleet", "Fleet", f.NowMS, f}, err
+	case kind == "venues" && strings.Contains(name, "/"):
+		venue, trace, ok := strings.Cut(name, "/evidence/")
+		if !ok {
+			return view{}, status.ErrUnknown
+		}
+		e, err := s.Views.Evidence(ctx, venue, trace)
+		return view{"evidence", e.Name + " failed", e.NowMS, e}, err
 	case kind == "venues" && name != "":
 		v, err := s.Views.Venue(ctx, name)
 		return view{"venue", v.Name, v.NowMS, v}, err

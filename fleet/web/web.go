@@ -36,6 +36,8 @@ type Views interface {
 	Objectives(ctx context.Context) (status.Objectives, error)
 	Objective(ctx context.Context, name string, from, to time.Time) (status.ObjectiveDetail, error) // zero times: the last hour
 	Events(ctx context.Context) (status.Events, error)
+	Evidence(ctx context.Context, venue, traceID string) (status.EvidenceDetail, error) // empty venue: the latest claim
+	EvidenceList(ctx context.Context, venue string, limit int) ([]status.EvidenceListed, error)
 }
 
 // Reports makes the report of one event, as known now; an event that does not
@@ -56,11 +58,16 @@ type Accepted struct {
 	Region  string      `json:"region"`
 	Venue   string      `json:"venue"`
 	Node    string      `json:"node"`
+	Origin  string      `json:"origin"` // agent, or the door that it came through
 	Lane    buffer.Lane `json:"lane"`
 	Blocks  int64       `json:"blocks"`  // distinct
 	Samples int64       `json:"samples"` // of these blocks
 	Records int64       `json:"records"` // of these blocks
 }
+
+// OriginAgent is the origin of what a node's agent sent as blocks: these are the
+// distinct blocks and samples that balance with what the node produced.
+const OriginAgent = "agent"
 
 // Journal counts what was accepted.
 type Journal interface {
@@ -120,6 +127,7 @@ func (s *server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.page)
 	mux.HandleFunc("GET /venues/{venue}", s.page)
+	mux.HandleFunc("GET /venues/{venue}/evidence/{trace}", s.page)
 	mux.HandleFunc("GET /objectives", s.page)
 	mux.HandleFunc("GET /objectives/{name}", s.page)
 	mux.HandleFunc("GET /events", s.page)
@@ -140,6 +148,7 @@ func (s *server) routes() http.Handler {
 	mux.HandleFunc("POST "+api+"events/{id}/end", s.apiEnd)
 	mux.HandleFunc("GET "+api+"events/{id}/report", s.apiReport)
 	mux.HandleFunc("GET "+api+"accepted", s.apiAccepted)
+	mux.HandleFunc("GET "+api+"evidence", s.apiEvidence)
 	mux.HandleFunc("GET "+api, s.apiMissing)
 	return mux
 }

@@ -47,8 +47,9 @@ func (d desk) End(_ context.Context, id string) (events.Event, error) {
 
 func (d desk) Accepted(context.Context) ([]web.Accepted, error) {
 	return []web.Accepted{
-		{Region: "london", Venue: "soho", Node: "soho-1", Lane: buffer.Revenue, Blocks: 3, Samples: 90},
-		{Region: "london", Venue: "camden", Node: "camden-1", Lane: buffer.Health, Blocks: 1, Samples: 7},
+		{Region: "london", Venue: "soho", Node: "soho-1", Origin: web.OriginAgent, Lane: buffer.Revenue, Blocks: 3, Samples: 90},
+		{Region: "london", Venue: "soho", Node: "soho-1", Origin: "remote_write", Lane: buffer.Detail, Blocks: 2, Samples: 11},
+		{Region: "london", Venue: "camden", Node: "camden-1", Origin: web.OriginAgent, Lane: buffer.Health, Blocks: 1, Samples: 7},
 	}, nil
 }
 
@@ -215,6 +216,11 @@ func TestJSON(t *testing.T) {
 	var accepted []web.Accepted
 	if err := json.Unmarshal(get(t, h, "/api/fleet/v1/accepted?node=soho-1").Body.Bytes(), &accepted); err != nil || len(accepted) != 1 || accepted[0].Samples != 90 {
 		t.Errorf("accepted: %v, %v", accepted, err)
+	}
+	for query, want := range map[string]int{"": 2, "?origin=remote_write": 1, "?origin=all": 3, "?origin=otlp": 0} {
+		if err := json.Unmarshal(get(t, h, "/api/fleet/v1/accepted"+query).Body.Bytes(), &accepted); err != nil || len(accepted) != want {
+			t.Errorf("accepted%s: %v, %v", query, accepted, err)
+		}
 	}
 }
 

@@ -50,6 +50,25 @@ func Meter(value, full float64, tone string) template.HTML {
 	return template.HTML(fmt.Sprintf(`<svg viewBox="0 0 100 7" preserveAspectRatio="none" aria-hidden="true"><rect class="m-track" width="100" height="7"/><rect class="m-%s" width="%.1f" height="7"/></svg>`, esc(tone), 100*share))
 }
 
+// MaxIndent is the deepest level that the classes d0, d1 ... indent.
+const MaxIndent = 8
+
+// Bar draws length from start on along full, all in one unit: one row of a
+// waterfall. It is decoration: the row's words tell the same. What is too short to
+// be seen is a hairline.
+func Bar(start, length, full float64, tone string) template.HTML {
+	const w, least = 300.0, 1.5
+	share := func(v float64) float64 {
+		if full <= 0 || math.IsNaN(v) {
+			return 0
+		}
+		return w * min(1, max(0, v/full))
+	}
+	x := min(share(start), w-least)
+	wide := max(least, min(share(length), w-x))
+	return template.HTML(fmt.Sprintf(`<svg class="bar" viewBox="0 0 %g 12" preserveAspectRatio="none" aria-hidden="true"><rect class="m-track" y="5" width="%g" height="2"/><rect class="m-%s" x="%.1f" y="1" width="%.1f" height="10"/></svg>`, w, w, esc(tone), x, wide))
+}
+
 // Kinds of cells in a [Strip].
 const (
 	CellOK       = "ok"       // measured, nothing bad

@@ -10,6 +10,7 @@ import (
 
 	"ghostlight/buffer"
 	"ghostlight/fleet/events"
+	"ghostlight/fleet/evidence"
 	"ghostlight/fleet/ledger"
 	"ghostlight/fleet/registry"
 	"ghostlight/fleet/sales"
@@ -30,6 +31,7 @@ type Fleet struct {
 	Shows    []events.Event
 	Series   map[string]func(at time.Time) (float64, bool) // by a part of the query and the venue: "part|venue"
 	Samples  map[buffer.Source]map[buffer.Lane]int64
+	Traces   []evidence.Trace
 	Err      error // what every book answers, if set
 }
 
@@ -40,8 +42,33 @@ func (f *Fleet) Now() time.Time { return f.Clock }
 func (f *Fleet) Options() status.Options {
 	return status.Options{
 		Nodes: f, History: f, Sales: salesBook{f}, Ledger: ledgerBook{f}, Calendar: f,
-		Metrics: f.Metrics, Accepted: f.Accepted, Now: f.Now, Hold: time.Nanosecond,
+		Metrics: f.Metrics, Accepted: f.Accepted, Evidence: traceBook{f}, Now: f.Now, Hold: time.Nanosecond,
 	}
+}
+
+// traceBook implements [status.Evidence].
+type traceBook struct{ f *Fleet }
+
+func (b traceBook) Get(_ context.Context, traceID, venue string) (evidence.Trace, error) {
+	for _, t := range b.f.Traces {
+		if t.TraceID == traceID && (venue == "" || t.Venue == venue) {
+			return t, b.f.Err
+		}
+	}
+	if b.f.Err != nil {
+		return evidence.Trace{}, b.f.Err
+	}
+	return evidence.Trace{}, evidence.ErrUnknown
+}
+
+func (b traceBook) List(_ context.Context, q evidence.Filter) ([]evidence.Listed, error) {
+	var out []evidence.Listed
+	for _, t := range b.f.Traces {
+		if q.Venue == "" || t.Venue == q.Venue {
+			out = append(out, evidence.Listed{Source: t.Source, Claim: t.Claim, Spans: int64(len(t.Spans)), Lines: int64(len(t.Lines))})
+		}
+	}
+	return out, b.f.Err
 }
 
 // Nodes implements [status.Nodes].
