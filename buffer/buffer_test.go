@@ -59,12 +59,15 @@ func TestSourceNames(t *testing.T) {
 
 func TestSealedBlockOpens(t *testing.T) {
 	want := buffer.Header{Kind: buffer.SelfContained, Lane: buffer.Health, Session: 1<<64 - 1, Seq: 7, MinTime: -5, MaxTime: 9, Samples: 3, Records: 1}
-	got, payload, err := buffer.Open(buffer.Seal(want, []byte("payload")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(want, got); d != "" || string(payload) != "payload" {
-		t.Errorf("payload %q, header (-want +got):\n%s", payload, d)
+	for _, first := range []buffer.Seq{0, 5} {
+		want.First = first
+		got, payload, err := buffer.Open(buffer.Seal(want, []byte("payload")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, got); d != "" || string(payload) != "payload" {
+			t.Errorf("payload %q, header (-want +got):\n%s", payload, d)
+		}
 	}
 }
 
@@ -77,6 +80,7 @@ func TestImpossibleHeadersAreRefused(t *testing.T) {
 		"lane":       func(h *buffer.Header) { h.Lane = 0 },
 		"session":    func(h *buffer.Header) { h.Session = 0 },
 		"sequence":   func(h *buffer.Header) { h.Seq = 0 },
+		"merged":     func(h *buffer.Header) { h.First = 2 },
 		"time range": func(h *buffer.Header) { h.MinTime = 1 },
 	} {
 		h := good
