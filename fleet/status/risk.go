@@ -55,7 +55,7 @@ func estimateRisk(state State, since, now, known time.Time, minutes []sales.Minu
 	r.PerMinuteMinor = usual
 	r.Basis = fmt.Sprintf("estimated from the %s before", webui.Span(span.Round(time.Second)))
 	if state == Dark {
-		r.Basis = fmt.Sprintf("whether it sells is not known; it sold so much a minute in the %s before", webui.Span(span.Round(time.Second)))
+		r.Basis = fmt.Sprintf("as in the %s before; whether it sells now is not known", webui.Span(span.Round(time.Second)))
 		return r
 	}
 	lasted := max(1, end-turn)
