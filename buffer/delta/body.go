@@ -12,8 +12,10 @@ func (s *state) writeBody(c *coder, p *plan, b *Batch, aside bool) error {
 		return err
 	}
 	if aside {
-		s.park(l)
-		defer s.unpark(l)
+		s.aside(l)
+		defer s.ahead(l)
+	} else {
+		s.settle()
 	}
 	if _, err := s.times(c, l, p.lists); err != nil {
 		return err
@@ -28,8 +30,10 @@ func (s *state) readBody(c *coder, k *book, aside bool) ([]Series, error) {
 		return nil, err
 	}
 	if aside {
-		s.park(l)
-		defer s.unpark(l)
+		s.aside(l)
+		defer s.ahead(l)
+	} else {
+		s.settle()
 	}
 	lists, err := s.times(c, l, nil)
 	if err != nil {
@@ -44,8 +48,8 @@ func (s *state) readBody(c *coder, k *book, aside bool) ([]Series, error) {
 	if err := checkMemory(l.series, total, s.limits); err != nil {
 		return nil, err
 	}
-	series := make([]Series, 0, l.series)
-	samples := make([]Sample, total)
+	s.current = l
+	series, samples := s.lend(l.series, total)
 	for _, r := range l.runs {
 		times := lists[r.times]
 		for id := r.first; id < r.first+r.length; id++ {
@@ -58,4 +62,14 @@ func (s *state) readBody(c *coder, k *book, aside bool) ([]Series, error) {
 		}
 	}
 	return series, s.values(c, l, series, lists)
+}
+
+// lend returns memory for a batch: what it lent before if that was given back,
+// otherwise new.
+func (s *state) lend(series, samples int) ([]Series, []Sample) {
+	if s.lent || cap(s.lentSeries) < series || cap(s.lentSamples) < samples {
+		s.lentSeries, s.lentSamples = make([]Series, 0, series), make([]Sample, samples)
+	}
+	s.lent = true
+	return s.lentSeries[:0], s.lentSamples[:samples]
 }

@@ -21,6 +21,7 @@ type book struct {
 // series in the same order again and again.
 func (k *book) find(s *Series, guess int) (int32, bool) {
 	if guess >= 0 && guess < len(k.series) && sameSeries(&k.series[guess], s) {
+		k.series[guess].Labels = s.Labels // the same memory is compared quickly next time
 		return int32(guess), true
 	}
 	k.index()
@@ -71,17 +72,7 @@ func sameSeries(a, b *Series) bool {
 	return true
 }
 
-// add gives a series the next number. Its strings are copied: they may be part
-// of the body of a scrape.
-func (k *book) add(s *Series) int32 {
-	labels := make([]Label, len(s.Labels))
-	for i, l := range s.Labels {
-		labels[i] = Label{Name: strings.Clone(l.Name), Value: strings.Clone(l.Value)}
-	}
-	return k.enter(&Series{Labels: labels, Meta: Meta{Type: s.Meta.Type, Unit: strings.Clone(s.Meta.Unit), Help: strings.Clone(s.Meta.Help)}})
-}
-
-// enter is add for a series whose strings may be kept.
+// enter gives a series the next number.
 func (k *book) enter(s *Series) int32 {
 	k.index()
 	id := k.adopt(Series{Labels: s.Labels, Meta: s.Meta})
@@ -167,11 +158,14 @@ func metricName(labels []Label) string {
 }
 
 // sections describes the series from number first on.
-func (k *book) sections(lim Limits, first int) (text, shape []byte) {
+func (k *book) sections(lim Limits, first int) (text, shape []byte, err error) {
 	e := newEncoder(lim)
 	e.uvarint(uint64(len(k.series) - first))
 	e.dictionary(k.series[first:])
-	return e.text, e.shape
+	for i := range k.series[first:] {
+		e.memory.take(costSeries + costLabel*len(k.series[first+i].Labels))
+	}
+	return e.text, e.shape, e.memory.err(lim.Bytes)
 }
 
 // read adopts the series that sections describes.

@@ -14,13 +14,15 @@ const (
 	windowSize = 128 << 10
 )
 
-// A Codec encodes and decodes payloads under fixed limits. It reuses its
-// compressors, about 1.5 MiB each, between calls, and is safe for concurrent
-// use.
+// A Codec encodes and decodes payloads under fixed limits. It is safe for
+// concurrent use, and reuses its decompressors and its one compressor, which takes
+// 1.3 MiB: most of what is coded needs none, so taking turns costs little.
 type Codec struct {
 	limits   Limits
-	encoders sync.Pool // of *zstd.Encoder
 	decoders sync.Pool // of *zstd.Decoder
+
+	compressing sync.Mutex // guards compressor
+	compressor  *zstd.Encoder
 }
 
 // NewCodec makes a codec that holds both directions to lim.
@@ -46,7 +48,7 @@ func (c *Codec) Encode(dst []byte, b Batch) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	defer c.encoders.Put(z)
+	defer c.compressing.Unlock()
 	out := append(dst, formatVersion)
 	for _, section := range sections {
 		out = appendSection(out, z, section)
@@ -80,9 +82,12 @@ func (c *Codec) Decode(payload []byte) (Batch, error) {
 	return newDecoder(c.limits, sections).batch()
 }
 
+// encoder takes the compressor; after an error it is not taken, otherwise the
+// caller unlocks compressing.
 func (c *Codec) encoder() (*zstd.Encoder, error) {
-	if z, ok := c.encoders.Get().(*zstd.Encoder); ok {
-		return z, nil
+	c.compressing.Lock()
+	if c.compressor != nil {
+		return c.compressor, nil
 	}
 	z, err := zstd.NewWriter(nil,
 		zstd.WithEncoderConcurrency(1),
@@ -91,8 +96,10 @@ func (c *Codec) encoder() (*zstd.Encoder, error) {
 		zstd.WithLowerEncoderMem(true),
 		zstd.WithEncoderCRC(false)) // the block's header has one over everything
 	if err != nil {
+		c.compressing.Unlock()
 		return nil, fmt.Errorf("start compressor: %w", err)
 	}
+	c.compressor = z
 	return z, nil
 }
 

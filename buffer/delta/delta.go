@@ -1,6 +1,7 @@
-// Package delta codes telemetry into the payload of a block and back, lossless
-// to the bit: NaN payloads and stale markers included. It is pure: no I/O, no
-// clock, no state between calls.
+// Package delta codes telemetry into blocks and frames of a stream and back,
+// lossless to the bit: NaN payloads and stale markers included. It does no I/O and
+// asks no clock, and nothing in it depends on the machine. FORMAT.md describes what
+// it writes.
 package delta
 
 // A Batch is what one block carries: samples of series, and records of
@@ -61,8 +62,8 @@ type Record struct {
 // Samples counts the samples of all series; a histogram is one.
 func (b Batch) Samples() int {
 	n := len(b.Histograms)
-	for _, s := range b.Series {
-		n += len(s.Samples)
+	for i := range b.Series {
+		n += len(b.Series[i].Samples)
 	}
 	return n
 }

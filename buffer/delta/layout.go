@@ -11,6 +11,9 @@ type layout struct {
 	runs   []strip
 	series int
 	clocks []track // for each list of timestamps, how its time goes
+	past   []track // clocks of the backlog; nil if there is none
+	names  uint64  // NamesHash of its series, if named
+	named  bool
 }
 
 // A strip is a number of series in a row, numbered in a row, that share a list of
@@ -31,7 +34,7 @@ const (
 )
 
 func (l *layout) memory() int64 {
-	return int64(costRun*len(l.runs) + costClock*len(l.clocks))
+	return int64(costRun*len(l.runs) + costClock*(len(l.clocks)+len(l.past)))
 }
 
 // add appends one series to the layout.
@@ -99,8 +102,8 @@ func (s *state) layout(c *coder, want *layout) (*layout, error) {
 	if c.bit(&m.known, known) != 0 {
 		slot = int(c.tree(m.slot[s.lastSlot][:], 3, uint32(max(slot, 0))))
 		s.lastSlot = slot
-		if s.layouts[slot].series == 0 && c.err == nil {
-			c.err = fmt.Errorf("%w: layout %d is not known", ErrMalformed, slot)
+		if s.layouts[slot].series == 0 {
+			c.fail("layout %d is not known", slot)
 		}
 		return &s.layouts[slot], c.err
 	}
@@ -177,9 +180,9 @@ func (s *state) times(c *coder, l *layout, lists [][]int64) ([][]int64, error) {
 		}
 		clock := &l.clocks[i]
 		for j := range lists[i] {
-			t := s.m.integer(c, clock, lists[i][j], &place{})
-			clock.moved(t, 0, false)
-			lists[i][j] = t
+			at := &lists[i][s.nth(j, n)]
+			*at = s.m.integer(c, clock, *at, &place{})
+			clock.moved(*at, 0, false)
 		}
 		if c.err != nil {
 			return nil, c.err

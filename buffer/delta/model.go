@@ -1,10 +1,6 @@
 package delta
 
-import (
-	"fmt"
-	"math"
-	"math/bits"
-)
+import "math/bits"
 
 // A model is what is learned of all series together: it serves those that have
 // no past of their own yet, and gives each the company of its neighbours.
@@ -21,7 +17,6 @@ type model struct {
 	sign   [guesses][24]prob
 	length [lengthContexts][16]prob
 	longer [8][64]prob
-	tops   [64][8]prob
 	ulps   [3][16]prob
 }
 
@@ -55,9 +50,6 @@ func (m *model) reset() {
 	}
 	for i := range m.longer {
 		reset(m.longer[i][:])
-	}
-	for i := range m.tops {
-		reset(m.tops[i][:])
 	}
 }
 
@@ -143,8 +135,11 @@ func (m *model) unusual(c *coder, t *track, v uint64) (_ uint64, done bool) {
 		return staleBits, true
 	case howOnce:
 		return c.flat(64, v), true
+	case howTurn:
+		m.unit(c, t, u)
+	default:
+		c.fail("value of no known sort")
 	}
-	m.unit(c, t, u)
 	return 0, false
 }
 
@@ -158,8 +153,8 @@ func (m *model) unit(c *coder, t *track, u unit) {
 	u.kind, u.exact = uint8(packed>>1), packed&1 != 0
 	u.scale = uint8(c.tree(m.scales[:], 4, uint32(u.scale)))
 	u.shift = uint8(c.number(&m.shift, uint64(u.shift)))
-	if (u.kind > unitBits || u.shift > 63) && c.err == nil {
-		c.err = fmt.Errorf("%w: unit %+v", ErrMalformed, u)
+	if u.kind > unitBits || u.shift > 63 || u.kind == unitSum && u.exact {
+		c.fail("unit %+v", u)
 	}
 	u.kind, u.shift = min(u.kind, unitBits), min(u.shift, 63)
 	t.turn(u)
@@ -198,13 +193,7 @@ func (m *model) integer(c *coder, t *track, q int64, at *place) int64 {
 	size--
 	n := m.size(c, ctx, uint32(min(bits.Len64(size), 63)))
 	if n > 1 {
-		k := int(n) - 1
-		size = size & (1<<k - 1)
-		top := min(k, 2)
-		high := c.tree(m.tops[n][:], top, uint32(size>>(k-top)))
-		k -= top
-		low := c.flat(k, size&(1<<k-1))
-		size = 1<<(n-1) | uint64(high)<<k | low
+		size = 1<<(n-1) | c.flat(int(n)-1, size&(1<<(n-1)-1))
 	} else {
 		size = uint64(n)
 	}
@@ -232,28 +221,3 @@ func (m *model) ulp(c *coder, u unit, ulps int64) int64 {
 	}
 	return unzigzag(1<<(n-1) | c.flat(int(n)-1, z&(1<<(n-1)-1)))
 }
-
-// stretch is ln(p/(1-p)) of p in 1/65536, in 1/256.
-func stretch(p uint32) int32 { return int32(stretches[p>>4&4095]) }
-
-// squash is the inverse of stretch.
-func squash(x int32) uint32 {
-	x = max(min(x, 2047), -2047)
-	return uint32(squashes[(x+2048)&4095])
-}
-
-var stretches = func() (t [4096]int16) {
-	for i := range t {
-		p := (float64(i) + 0.5) / 4096
-		t[i] = int16(math.Round(256 * math.Log(p/(1-p))))
-	}
-	return t
-}()
-
-var squashes = func() (t [4096]uint16) {
-	for i := range t {
-		p := 1 / (1 + math.Exp(-float64(i-2048)/256))
-		t[i] = uint16(max(min(math.Round(p*65536), 65535-15), 16))
-	}
-	return t
-}()

@@ -14,8 +14,7 @@ type plan struct {
 	lists  [][]int64
 	hashes map[uint64]int32 // the later lists by hash; one that was missed is only told twice
 	seed   maphash.Seed
-	known  int  // series of the book before this batch
-	share  bool // the book may keep the labels of batches as they are
+	known  int // series of the book before this batch
 }
 
 // fewLists is how many lists of timestamps are searched one by one.
@@ -36,11 +35,7 @@ func (p *plan) make(k *book, lim Limits, b *Batch) error {
 			if len(k.series) == lim.Series {
 				return fmt.Errorf("%w: more than %d series", ErrLimit, lim.Series)
 			}
-			if p.share {
-				id = k.enter(s)
-			} else {
-				id = k.add(s)
-			}
+			id = k.enter(s)
 		}
 		guess = int(id) + 1
 		if list < 0 || !sameTimes(p.lists[list], s.Samples) {
@@ -125,13 +120,14 @@ func checkSize(b *Batch, lim Limits) error {
 	if len(b.Series) > lim.Series {
 		return fmt.Errorf("%w: %d series, at most %d", ErrLimit, len(b.Series), lim.Series)
 	}
-	if n := b.Samples(); n > lim.Samples {
-		return fmt.Errorf("%w: %d samples, at most %d", ErrLimit, n, lim.Samples)
+	samples := b.Samples()
+	if samples > lim.Samples {
+		return fmt.Errorf("%w: %d samples, at most %d", ErrLimit, samples, lim.Samples)
 	}
 	if len(b.Records) > lim.Samples {
 		return fmt.Errorf("%w: %d records, at most %d", ErrLimit, len(b.Records), lim.Samples)
 	}
-	return checkMemory(len(b.Series), b.Samples(), lim)
+	return checkMemory(len(b.Series), samples, lim)
 }
 
 // checkMemory holds what the series of a batch take, without their labels, to

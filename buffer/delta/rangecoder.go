@@ -1,6 +1,7 @@
 package delta
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/bits"
 )
@@ -26,17 +27,14 @@ func (p prob) p() uint32 { return uint32(p)>>16 | 1 }
 func (p *prob) learn(bit uint32, limit uint32) {
 	v := uint32(*p)
 	n := v & countMask
-	have := v >> 10
-	rate := uint64(reciprocals[n])
-	if bit != 0 {
-		have += uint32(uint64(1<<22-1-have) * rate >> 16)
-	} else {
-		have -= uint32(uint64(have) * rate >> 16)
-	}
+	// The distance to the bit: without a branch, for nobody can foresee it.
+	end := -bit & (1<<22 - 1)
+	away := v>>10 ^ end
+	away -= uint32(uint64(away) * uint64(reciprocals[n]) >> 16)
 	if n < limit {
 		n++
 	}
-	*p = prob(have<<10 | n)
+	*p = prob((away^end)<<10 | n)
 }
 
 // reciprocals[n] is the share of the way, in 1/65536, that the n-th adaptation
@@ -66,37 +64,49 @@ func newWriter(dst []byte) coder { return coder{hi: ^uint64(0), buf: dst} }
 
 func newReader(src []byte) coder {
 	c := coder{hi: ^uint64(0), buf: src, reading: true}
-	for range 8 {
-		c.at = c.at<<8 | uint64(c.take())
-	}
+	c.at = c.take(8)
 	return c
 }
 
-func (c *coder) take() byte {
-	if len(c.buf) == 0 {
-		// The last eight bytes may be implied zeros; more than that was never
-		// written.
-		if c.beyond++; c.beyond > 8 && c.err == nil {
-			c.err = fmt.Errorf("%w: values are cut short", ErrMalformed)
-		}
-		return 0
+// fail keeps the first thing that was wrong.
+func (c *coder) fail(format string, args ...any) {
+	if c.err == nil {
+		c.err = fmt.Errorf("%w: "+format, append([]any{ErrMalformed}, args...)...)
 	}
-	b := c.buf[0]
-	c.buf = c.buf[1:]
-	return b
+}
+
+// take reads n bytes, at most 8.
+func (c *coder) take(n int) (v uint64) {
+	if len(c.buf) >= 8 {
+		v = binary.BigEndian.Uint64(c.buf) >> (64 - 8*n)
+		c.buf = c.buf[n:]
+		return v
+	}
+	for range n {
+		v <<= 8
+		if len(c.buf) > 0 {
+			v |= uint64(c.buf[0])
+			c.buf = c.buf[1:]
+		} else if c.beyond++; c.beyond > 8 {
+			// The last eight bytes may be implied zeros; more than that was never
+			// written.
+			c.fail("values are cut short")
+		}
+	}
+	return v
 }
 
 // shift moves out the leading bytes that lo and hi agree on.
 func (c *coder) shift() {
-	for (c.lo^c.hi)>>56 == 0 {
-		if c.reading {
-			c.at = c.at<<8 | uint64(c.take())
-		} else {
-			c.buf = append(c.buf, byte(c.lo>>56))
-		}
-		c.lo <<= 8
-		c.hi = c.hi<<8 | 0xff
+	n := bits.LeadingZeros64(c.lo^c.hi) / 8
+	if c.reading {
+		c.at = c.at<<(8*n) | c.take(n)
+	} else {
+		c.buf = binary.BigEndian.AppendUint64(c.buf, c.lo)
+		c.buf = c.buf[:len(c.buf)-8+n]
 	}
+	c.lo <<= 8 * n
+	c.hi = c.hi<<(8*n) | (1<<(8*n) - 1)
 }
 
 // raw codes one bit whose probability of being a one is p16/65536.
@@ -108,11 +118,9 @@ func (c *coder) raw(p16 uint32, bit uint32) uint32 {
 			bit = 1
 		}
 	}
-	if bit != 0 {
-		c.hi = mid
-	} else {
-		c.lo = mid + 1
-	}
+	one := -uint64(bit)
+	c.hi = mid&one | c.hi&^one
+	c.lo = c.lo&one | (mid+1)&^one
 	if (c.lo^c.hi)>>56 == 0 {
 		c.shift()
 	}
@@ -123,28 +131,27 @@ func (c *coder) raw(p16 uint32, bit uint32) uint32 {
 // for it is where most of the time goes.
 func (c *coder) bit(p *prob, bit uint32) uint32 {
 	v := uint32(*p)
-	n := v & countMask
-	have := v >> 10
-	rate := reciprocals[n]
-	mid := c.lo + (c.hi-c.lo)>>probBits*uint64(v>>16|1)
+	lo, hi := c.lo, c.hi
+	mid := lo + (hi-lo)>>probBits*uint64(v>>16|1)
 	if c.reading {
 		bit = 0
 		if c.at <= mid {
 			bit = 1
 		}
 	}
-	if bit != 0 {
-		c.hi = mid
-		have += uint32(uint64(1<<22-1-have) * uint64(rate) >> 16)
-	} else {
-		c.lo = mid + 1
-		have -= uint32(uint64(have) * uint64(rate) >> 16)
-	}
+	one := -uint64(bit)
+	hi = mid&one | hi&^one
+	lo = lo&one | (mid+1)&^one
+	c.lo, c.hi = lo, hi
+	n := v & countMask
+	end := -bit & (1<<22 - 1)
+	away := v>>10 ^ end
+	away -= uint32(uint64(away) * uint64(reciprocals[n]) >> 16)
 	if n < settled {
 		n++
 	}
-	*p = prob(have<<10 | n)
-	if (c.lo^c.hi)>>56 == 0 {
+	*p = prob((away^end)<<10 | n)
+	if (lo^hi)>>56 == 0 {
 		c.shift()
 	}
 	return bit
@@ -182,7 +189,9 @@ func (c *coder) flat(n int, v uint64) uint64 {
 	}
 	c.lo += step * v
 	c.hi = c.lo + step - 1
-	c.shift()
+	if (c.lo^c.hi)>>56 == 0 {
+		c.shift()
+	}
 	return v
 }
 
@@ -217,9 +226,7 @@ func (c *coder) number(m *number, v uint64) uint64 {
 		return uint64(n)
 	}
 	if n > 64 {
-		if c.err == nil {
-			c.err = fmt.Errorf("%w: number of %d bits", ErrMalformed, n)
-		}
+		c.fail("number of %d bits", n)
 		return 0
 	}
 	return 1<<(n-1) | c.flat(n-1, v&(1<<(n-1)-1))
@@ -229,8 +236,8 @@ func (c *coder) signed(m *number, v int64) int64 { return unzigzag(c.number(m, z
 
 // end reports whether reading used up exactly what was written.
 func (c *coder) end() error {
-	if c.err == nil && (len(c.buf) > 0 || c.beyond > 7) {
-		c.err = fmt.Errorf("%w: values end %d bytes early", ErrMalformed, len(c.buf)-max(c.beyond-7, 0))
+	if len(c.buf) > 0 || c.beyond > 7 {
+		c.fail("values end %d bytes early", len(c.buf)-max(c.beyond-7, 0))
 	}
 	return c.err
 }

@@ -61,7 +61,8 @@ func (d *Dict) StateBytes() int64 {
 	return d.state.bytes() + d.book.memory + int64(trackBytes*len(d.base))
 }
 
-// Encode appends the payload of b to dst. If b has series that are new to the
+// Encode appends the payload of b to dst, and keeps its labels and metadata: they
+// must not be changed any more, nor be part of something large. If b has series that are new to the
 // dictionary, page describes them: the payload can be read only where it is
 // stored, and the dictionary assumes that it is; otherwise call [Dict.Truncate]
 // with its First. After an error, which wraps [ErrInvalid] or [ErrLimit],

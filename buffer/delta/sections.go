@@ -4,7 +4,10 @@ import "fmt"
 
 // appendNew describes the series of the book from number known on.
 func (c *Codec) appendNew(dst []byte, k *book, known int) ([]byte, error) {
-	text, shape := k.sections(c.limits, known)
+	text, shape, err := k.sections(c.limits, known)
+	if err != nil {
+		return dst, err
+	}
 	return c.appendSections(dst, text, shape)
 }
 
@@ -27,7 +30,7 @@ func (c *Codec) appendSections(dst, text, shape []byte) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	defer c.encoders.Put(z)
+	defer c.compressing.Unlock()
 	return appendSection(appendSection(dst, z, text), z, shape), nil
 }
 
@@ -71,6 +74,7 @@ func (s *state) appendSeries(dst []byte, p *plan, b *Batch, aside bool) ([]byte,
 
 // readSeries is the inverse of appendSeries; it takes all that is left.
 func (s *state) readSeries(r *reader, k *book, aside bool) ([]Series, error) {
+	s.current = nil
 	how := r.byte()
 	if r.err != nil {
 		return nil, r.err

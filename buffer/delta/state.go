@@ -19,14 +19,14 @@ type state struct {
 	limits   Limits
 	tracks   []track
 	layouts  [layoutSlots]layout
+	current  *layout // of the last frame that was read; nil if it had no series
 	nextSlot int
 	lastSlot int
 	lay      layoutModel
-	fresh    model  // of frames that are not aside
-	aside    *model // of those that are; made for the first
-	m        *model // which of them the frame at hand uses
-	newest   int64  // latest time of any frame that was not aside
-	hasTime  bool
+	m        *model   // which of the models the frame at hand uses
+	fresh    model    // of frames that are not aside
+	back     *backlog // of those that are, while there are any
+	backward bool     // the frame at hand is coded from its last sample to its first
 
 	lastGroup uint32 // whether the last group of calm series moved
 
@@ -39,26 +39,28 @@ type scratch struct {
 	list   []int32 // for each series: its list of timestamps
 	steps  []int64 // for each sample of the frame
 	before []uint8 // for each timestamp: which of the series before changed
-	saved  []track // of series in a frame aside
+
+	lent        bool     // the caller uses the memory below
+	lentSeries  []Series // of the last batch that was decoded
+	lentSamples []Sample
 }
 
 func (s *state) reset(lim Limits) {
 	s.limits = lim
 	s.tracks = s.tracks[:0]
 	s.layouts = [layoutSlots]layout{}
-	s.nextSlot, s.lastSlot = 0, 0
-	s.newest, s.hasTime = 0, false
+	s.current, s.nextSlot, s.lastSlot = nil, 0, 0
 	s.lay.reset()
 	s.fresh.reset()
-	s.aside, s.m = nil, &s.fresh
+	s.back, s.m, s.backward = nil, &s.fresh, false
 }
 
 // bytes is the memory that the state takes between frames, the same on both
 // sides.
 func (s *state) bytes() int64 {
 	n := stateBytes + int64(trackBytes*len(s.tracks))
-	if s.aside != nil {
-		n += int64(unsafe.Sizeof(model{}))
+	if s.back != nil {
+		n += backlogBytes + int64(trackBytes*len(s.back.tracks))
 	}
 	for i := range s.layouts {
 		n += s.layouts[i].memory()
@@ -204,6 +206,7 @@ func (s *state) series(c *coder, id, list int32, samples []Sample, next int) {
 		return
 	}
 	for j := range samples {
+		v := &samples[s.nth(j, len(samples))].Value
 		p := place{before: uint32(s.before[j])}
 		if led != nil {
 			p.link, p.linked = 1, led[j]
@@ -211,13 +214,13 @@ func (s *state) series(c *coder, id, list int32, samples []Sample, next int) {
 				p.link = 2
 			}
 		}
-		v := s.m.value(c, t, math.Float64bits(samples[j].Value), &p)
+		now := s.m.value(c, t, math.Float64bits(*v), &p)
 		s.before[j] <<= 1
 		if p.changed {
 			s.before[j] |= 1
 		}
 		if c.reading {
-			samples[j].Value = math.Float64frombits(v)
+			*v = math.Float64frombits(now)
 		}
 		steps[j] = p.step
 	}
@@ -270,29 +273,4 @@ func grown[T any](list []T, n int) []T {
 	more := make([]T, len(list), n+n/16)
 	copy(more, list)
 	return more
-}
-
-// park remembers the tracks and clocks of a layout, so that a frame from the
-// past leaves no trace in them; what such frames have in common is learned apart.
-func (s *state) park(l *layout) {
-	if s.aside == nil {
-		s.aside = new(model)
-		s.aside.reset()
-	}
-	s.m = s.aside
-	s.saved = s.saved[:0]
-	for _, r := range l.runs {
-		s.saved = append(s.saved, s.tracks[r.first:r.first+r.length]...)
-	}
-	s.saved = append(s.saved, l.clocks...)
-}
-
-// unpark undoes what happened since park.
-func (s *state) unpark(l *layout) {
-	s.m = &s.fresh
-	from := s.saved
-	for _, r := range l.runs {
-		from = from[copy(s.tracks[r.first:r.first+r.length], from):]
-	}
-	copy(l.clocks, from)
 }

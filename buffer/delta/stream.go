@@ -20,6 +20,15 @@ type Stamp struct {
 	Lane    buffer.Lane
 	Session buffer.Session
 	Seq     buffer.Seq
+	First   buffer.Seq // the frame stands for all sequences from First to Seq; 0 is Seq
+}
+
+// Start is the first sequence that the frame stands for.
+func (s Stamp) Start() buffer.Seq {
+	if s.First == 0 {
+		return s.Seq
+	}
+	return s.First
 }
 
 // frameVersion is in the high four bits of every frame's first byte, frameKey and
@@ -29,16 +38,14 @@ const (
 	frameKey     = 1 // needs no state, and replaces it
 	frameSeries  = 2 // tells of new series
 	frameExtras  = 4 // has records, exemplars or histograms
-	frameAside   = 8 // is from the past: what it says of series is forgotten
+	frameAside   = 8 // is from the past, and coded against the backlog
 )
 
-// asideAfter is how far behind the newest sample of the stream a frame lies, in
-// milliseconds, to be coded aside.
-const asideAfter = 60_000
-
+// What the lane's byte says above the lane.
 const (
 	sessionFollows = 1 << 3
-	seqFollows     = 1 << 4
+	seqFollows     = 1 << 4 // the first sequence is not the next one
+	spanFollows    = 1 << 5 // the frame stands for several sequences
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -53,19 +60,20 @@ type Encoder struct {
 	book  book
 	state state
 	plan  plan
+	front front
 }
 
 // NewEncoder makes the encoder of a new connection, under the limits of c and
 // with its compressors.
 func NewEncoder(c *Codec) *Encoder {
-	e := &Encoder{codec: c, plan: plan{share: true}}
+	e := &Encoder{codec: c}
 	e.Reset()
 	return e
 }
 
 // Reset makes the next frame a key frame.
 func (e *Encoder) Reset() {
-	e.wire = wireState{}
+	e.wire, e.front = wireState{}, front{}
 	e.book = book{}
 	e.state.reset(e.codec.limits)
 }
@@ -73,12 +81,13 @@ func (e *Encoder) Reset() {
 // StateBytes is the memory held between frames, by the declared costs.
 func (e *Encoder) StateBytes() int64 { return e.state.bytes() + e.book.memory }
 
-// Encode appends the frame of b to dst. The error wraps [ErrInvalid] or
+// Encode appends the frame of b to dst, and keeps its labels and metadata: they
+// must not be changed any more, nor be part of something large. The error wraps [ErrInvalid] or
 // [ErrLimit]; dst is then returned as it was, and the next frame is a key frame.
 // When the series of the stream have outgrown the limits, the encoder starts
 // over with a key frame by itself.
 func (e *Encoder) Encode(dst []byte, at Stamp, b Batch) ([]byte, error) {
-	if !at.Lane.Valid() || at.Session == 0 || at.Seq == 0 {
+	if !at.Lane.Valid() || at.Session == 0 || at.Seq == 0 || at.First > at.Seq {
 		return dst, fmt.Errorf("%w: stamp %+v", ErrInvalid, at)
 	}
 	if err := checkSize(&b, e.codec.limits); err != nil {
@@ -102,10 +111,9 @@ func (e *Encoder) encode(dst []byte, at Stamp, b *Batch) ([]byte, error) {
 		return dst, err
 	}
 	e.state.track(&e.book)
-	latest, timed := e.plan.latest()
-	aside := timed && e.state.hasTime && latest < e.state.newest-asideAfter && latest < e.state.newest
-	if timed && !aside {
-		e.state.newest, e.state.hasTime = max(latest, e.state.newest), true
+	aside := false
+	if latest, ok := e.plan.latest(); ok {
+		aside = e.front.aside(at, latest)
 	}
 	out := e.wire.head(dst, at, e.flags(b, aside))
 	var err error
@@ -164,9 +172,12 @@ func (w *wireState) head(dst []byte, at Stamp, flags byte) []byte {
 		lane |= sessionFollows
 		w.session, w.seqs = at.Session, [8]buffer.Seq{}
 	}
-	step := int64(at.Seq - w.seqs[at.Lane])
+	step, span := int64(at.Start()-w.seqs[at.Lane]), at.Seq-at.Start()
 	if step != 1 {
 		lane |= seqFollows
+	}
+	if span != 0 {
+		lane |= spanFollows
 	}
 	w.seqs[at.Lane] = at.Seq
 	dst = append(dst, flags, w.number, lane)
@@ -175,6 +186,9 @@ func (w *wireState) head(dst []byte, at Stamp, flags byte) []byte {
 	}
 	if lane&seqFollows != 0 {
 		dst = appendUvarint(dst, zigzag(step))
+	}
+	if lane&spanFollows != 0 {
+		dst = appendUvarint(dst, uint64(span))
 	}
 	return dst
 }
@@ -196,7 +210,7 @@ func (w *wireState) readHead(r *reader) (at Stamp, flags byte) {
 		*w = wireState{open: true}
 	}
 	at.Lane = buffer.Lane(lane & 7)
-	if !at.Lane.Valid() || lane>>5 != 0 {
+	if !at.Lane.Valid() || lane>>6 != 0 {
 		r.fail("lane %d", lane)
 		return Stamp{}, 0
 	}
@@ -209,10 +223,15 @@ func (w *wireState) readHead(r *reader) (at Stamp, flags byte) {
 	if lane&seqFollows != 0 {
 		step = r.varint()
 	}
-	w.seqs[at.Lane] += buffer.Seq(step)
-	at.Session, at.Seq = w.session, w.seqs[at.Lane]
-	if at.Session == 0 || at.Seq == 0 {
-		r.fail("session %d, sequence %d", at.Session, at.Seq)
+	start, span := w.seqs[at.Lane]+buffer.Seq(step), buffer.Seq(0)
+	if lane&spanFollows != 0 {
+		span = buffer.Seq(r.uvarint())
+		at.First = start
+	}
+	at.Session, at.Seq = w.session, start+span
+	w.seqs[at.Lane] = at.Seq
+	if at.Session == 0 || start == 0 || at.Seq < start {
+		r.fail("session %d, sequences %d to %d", at.Session, start, at.Seq)
 	}
 	return at, flags
 }
@@ -258,16 +277,34 @@ func (d *Decoder) Compact() {
 	}
 }
 
+// Recycle says that the batch that the last Decode returned is not used any more:
+// the next one takes its memory, which is most of what decoding costs.
+func (d *Decoder) Recycle() { d.state.lent = false }
+
+// NamesHash is [NamesHash] of b, which the last Decode returned and nobody changed.
+// It is remembered while scrapes have the same series in the same order.
+func (d *Decoder) NamesHash(b Batch) uint64 {
+	l := d.state.current
+	if l == nil {
+		return NamesHash(b.Series)
+	}
+	if !l.named {
+		l.names, l.named = NamesHash(b.Series), true
+	}
+	return l.names
+}
+
 // Decode reads one frame. The labels of the batch belong to the decoder and must
 // not be changed; nothing else shares memory with it or with frame.
 //
 // The error wraps [ErrResync], [ErrMalformed] or [ErrLimit]. After any error the
-// decoder takes nothing but a key frame.
+// decoder takes nothing but a key frame. The stamp is set even then if the frame is
+// whole and says it: the frame was refused for its content.
 func (d *Decoder) Decode(frame []byte) (Stamp, Batch, error) {
 	at, b, err := d.decode(frame)
 	if err != nil {
 		d.reset()
-		return Stamp{}, Batch{}, err
+		return at, Batch{}, err
 	}
 	return at, b, nil
 }

@@ -98,6 +98,9 @@ func TestStreamBringsBackEveryBit(t *testing.T) {
 				Session: buffer.Session(rapid.Uint64Range(1, 3).Draw(t, "session")),
 				Seq:     buffer.Seq(rapid.Uint64Range(1, 1<<40).Draw(t, "sequence")),
 			}
+			if at.Seq > 1 && rapid.Bool().Draw(t, "merged") {
+				at.First = buffer.Seq(rapid.Uint64Range(1, uint64(at.Seq)-1).Draw(t, "first"))
+			}
 			if rapid.IntRange(0, 4).Draw(t, "reset") == 0 {
 				enc.Reset()
 			}
@@ -118,8 +121,72 @@ func TestStreamBringsBackEveryBit(t *testing.T) {
 			if d := cmp.Diff(want, got, sameBits()); d != "" || gotAt != at {
 				t.Fatalf("batch %d of stamp %+v, got %+v (-want +got):\n%s", i, at, gotAt, d)
 			}
+			if rapid.Bool().Draw(t, "recycle") {
+				dec.Recycle()
+			}
 		}
 	})
+}
+
+// A frame that stands for several sequences costs a byte, and the sequence after
+// them is the next one.
+func TestMergedFramesAreStamped(t *testing.T) {
+	codec := newCodec(t, delta.DefaultLimits())
+	enc, dec := delta.NewEncoder(codec), delta.NewDecoder(codec)
+	var sizes []int
+	for i, at := range []delta.Stamp{
+		{Seq: 1}, {Seq: 2}, {First: 3, Seq: 50}, {Seq: 51}, {First: 52, Seq: 52}, {First: 53, Seq: 1<<64 - 1}, {First: 1, Seq: 1<<64 - 1},
+	} {
+		at.Lane, at.Session = buffer.Detail, 7
+		frame, err := enc.Encode(nil, at, delta.Batch{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _, err := dec.Decode(frame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at.First == at.Seq {
+			at.First = 0
+		}
+		if got != at {
+			t.Errorf("frame %d: stamp %+v, want %+v", i, got, at)
+		}
+		sizes = append(sizes, len(frame))
+	}
+	if d := cmp.Diff(sizes[1:5], []int{sizes[1], sizes[1] + 1, sizes[1], sizes[1]}); d != "" {
+		t.Errorf("sizes (-got +want):\n%s", d)
+	}
+	if _, err := enc.Encode(nil, delta.Stamp{Lane: buffer.Detail, Session: 7, First: 3, Seq: 2}, delta.Batch{}); !errors.Is(err, delta.ErrInvalid) {
+		t.Errorf("first behind last: %v", err)
+	}
+}
+
+// A batch keeps its memory until it is given back.
+func TestRecycle(t *testing.T) {
+	codec := newCodec(t, delta.DefaultLimits())
+	enc, dec := delta.NewEncoder(codec), delta.NewDecoder(codec)
+	var got [4]delta.Batch
+	for k := range got {
+		frame, err := enc.Encode(nil, stamp(k+1), long(50, k))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, got[k], err = dec.Decode(frame); err != nil {
+			t.Fatal(err)
+		}
+		if k >= 2 {
+			dec.Recycle()
+		}
+	}
+	for k := range 2 {
+		if d := cmp.Diff(long(50, k), got[k], sameBits()); d != "" {
+			t.Errorf("batch %d changed after it was decoded (-want +got):\n%s", k, d)
+		}
+	}
+	if d := cmp.Diff(long(50, 3), got[3], sameBits()); d != "" || &got[2].Series[0] != &got[3].Series[0] {
+		t.Errorf("last batch, in the memory of the one before: (-want +got):\n%s", d)
+	}
 }
 
 // long is a batch of n series of which some change, at scrape k.
@@ -286,31 +353,5 @@ func TestIdleStateIsSmall(t *testing.T) {
 	dec.Compact()
 	if n := dec.StateBytes(); n > 150<<10 || n >= before {
 		t.Errorf("%d bytes for %d series when idle, %d before; want at most 150 KiB", n, len(b.Series), before)
-	}
-}
-
-// What is sent behind fresh data does not spoil how that is coded.
-func TestBacklogLeavesFreshDataCheap(t *testing.T) {
-	codec := newCodec(t, delta.DefaultLimits())
-	sizes := func(backlog bool) (n int) {
-		enc := delta.NewEncoder(codec)
-		for k := range 20 {
-			frame, err := enc.Encode(nil, stamp(2*k+1), long(300, 1000+k))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if k > 4 {
-				n += len(frame)
-			}
-			if backlog {
-				if _, err := enc.Encode(nil, stamp(2*k+2), long(300, 900-k)); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		return n
-	}
-	if alone, mixed := sizes(false), sizes(true); mixed > alone*3/2 {
-		t.Errorf("fresh frames take %d bytes, with a backlog between them %d", alone, mixed)
 	}
 }

@@ -19,8 +19,13 @@ import (
 type dataSet struct {
 	series  []declared
 	byID    map[string]int
+	byKey   map[string]string // the id of a series by its labels
 	scrapes []scrape
 	samples int
+}
+
+func newDataSet() *dataSet {
+	return &dataSet{byID: map[string]int{}, byKey: map[string]string{}}
 }
 
 // declared is one S line.
@@ -60,7 +65,7 @@ func readDataSet(path string) (*dataSet, error) {
 }
 
 func scanDataSet(r io.Reader) (s *dataSet, line int, err error) {
-	s = &dataSet{byID: map[string]int{}}
+	s = newDataSet()
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 64<<10), 1<<20)
 	for lines.Scan() {
@@ -102,6 +107,11 @@ func (s *dataSet) declare(id, kind, text string) error {
 	if err != nil {
 		return fmt.Errorf("series %q: %w", text, err)
 	}
+	key := seriesKey(labels)
+	if other, ok := s.byKey[key]; ok {
+		return fmt.Errorf("series %q is declared as %s already", text, other)
+	}
+	s.byKey[key] = id
 	s.byID[id] = len(s.series)
 	s.series = append(s.series, declared{id: id, kind: kind, text: text, series: delta.Series{Labels: labels, Meta: delta.Meta{Type: t}}})
 	return nil
