@@ -41,6 +41,9 @@ func TestBudgetDropsFromTheRightAndNeverRevenue(t *testing.T) {
 	round := func() {
 		for _, lane := range lanes {
 			add(t, q, record(lane, fmt.Sprintf("m_%s_%d", lane, appended), 6000))
+			if lost(buffer.Health) > 0 {
+				break // what comes next finds room again
+			}
 		}
 		appended++
 	}
@@ -164,15 +167,13 @@ func TestCountsAddUpWhateverHappens(t *testing.T) {
 				must(q.Append(t.Context(), queue.Commit{Entries: []queue.Entry{e}}))
 				produced[lane] += int64(n)
 			case 3:
-				blocks, err := q.Next(t.Context(), rapid.IntRange(1, 6).Draw(rt, "max"))
+				blocks, err := q.Next(t.Context(), rapid.IntRange(1, 6).Draw(rt, "max"), nil)
 				must(err)
 				out = append(out, blocks...)
 			case 4:
 				if b, ok := take(); ok {
-					h, _, err := buffer.Open(b.Block)
-					must(err)
-					must(q.Ack(t.Context(), wire.Ack{Session: b.Session, Lane: b.Lane, Ranges: []wire.Range{{First: b.Seq, Last: b.Seq}}}))
-					acked[b.Lane] += int64(h.Samples)
+					must(q.Ack(t.Context(), wire.Ack{Session: b.Session, Lane: b.Lane, Ranges: []wire.Range{{First: b.First, Last: b.Seq}}}))
+					acked[b.Lane] += int64(b.Batch.Samples())
 				}
 			case 5:
 				if b, ok := take(); ok {

@@ -12,7 +12,7 @@ import (
 	"ghostlight/buffer"
 )
 
-// Carving finds rows of blocks and counts in the pages of a database that SQLite
+// Carving finds rows of blocks, pages of dictionaries and counts in the pages of a database that SQLite
 // cannot read any more. It trusts nothing it sees: whatever looks like a table's
 // leaf page is read as one, and what comes out must pass buffer.Open.
 // Source of the layouts: the SQLite file format, sections 1.5, 1.6, 2 and 4.
@@ -243,6 +243,15 @@ func (r record) block() (created int64, data []byte, ok bool) {
 func (r record) counts() (text []byte, ok bool) {
 	types, columns, ok := r.columns(2) // lane, counts
 	if !ok || types[1] < 13 || types[1]%2 != 1 {
+		return nil, false
+	}
+	return columns[1], true
+}
+
+// page takes the data out of a row of pages.
+func (r record) page() (data []byte, ok bool) {
+	types, columns, ok := r.columns(2) // id, data
+	if !ok || types[1] < 12 || types[1]%2 != 0 {
 		return nil, false
 	}
 	return columns[1], true

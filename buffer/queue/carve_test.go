@@ -56,6 +56,9 @@ func FuzzCarve(f *testing.F) {
 			if _, data, ok := r.block(); ok {
 				_, _, _ = buffer.Open(data)
 			}
+			if data, ok := r.page(); ok {
+				_, _ = pageOf(data)
+			}
 			if text, ok := r.counts(); ok {
 				_, _ = parseCounts(text)
 			}

@@ -38,21 +38,25 @@ type op struct {
 	appends []pendingBlock
 	state   map[string][]byte
 	removes []removal
+	replace *replacement // blocks to be merged
+	sending *file        // whose blocks may be sent from now on
+	forget  uint64       // dictionary that no block needs any more
+	pages   bool         // store what pages the files are owed
 
 	done chan struct{} // closed once err is set
 	err  error
 }
 
-// A pendingBlock is a block that lacks only its sequence.
-type pendingBlock struct {
-	header  buffer.Header
-	payload []byte
-}
-
 // A removal takes blocks out of the buffer: as acknowledged if reason is empty.
 type removal struct {
-	first, last key // of one lane and generation
+	first, last key  // of one lane and generation
+	exact       bool // also a block that stands for sequences before first
 	reason      string
+}
+
+// adds reports whether the op stores blocks or state, or may.
+func (o *op) adds() bool {
+	return len(o.appends) > 0 || len(o.state) > 0 || o.replace != nil || o.pages
 }
 
 // touches reports whether the op writes to f.
@@ -70,7 +74,7 @@ func (o *op) touches(f *file) bool {
 			return true
 		}
 	}
-	return false
+	return o.sending == f || o.forget != 0 || o.pages || o.replace != nil && f.holds(o.replace.header.Lane)
 }
 
 // holds reports whether f is the file of lane.
@@ -87,6 +91,11 @@ func (f *file) holds(lane buffer.Lane) bool {
 // stored. ctx ends the wait for the commit to begin, never the commit.
 func (q *Queue) Append(ctx context.Context, c Commit) error {
 	o := &op{state: c.State, done: make(chan struct{})}
+	defer func() {
+		for _, b := range o.appends {
+			q.dicts.release(b.dict)
+		}
+	}()
 	for i, e := range c.Entries {
 		if e.Batch.Empty() {
 			continue
@@ -106,31 +115,9 @@ func (q *Queue) Append(ctx context.Context, c Commit) error {
 	return nil
 }
 
-// prepare encodes an entry, so that callers encode side by side and only the
-// sequence is left to the commit.
-func (q *Queue) prepare(e Entry) (pendingBlock, error) {
-	if !e.Lane.Valid() {
-		return pendingBlock{}, fmt.Errorf("lane %d is unknown", uint8(e.Lane))
-	}
-	payload, err := q.codec.Encode(nil, e.Batch)
-	if errors.Is(err, delta.ErrLimit) {
-		return pendingBlock{}, fmt.Errorf("%w: %w", ErrTooLarge, err)
-	}
-	if err != nil {
-		return pendingBlock{}, err
-	}
-	if n := len(payload) + buffer.HeaderSize; n > buffer.MaxBlockBytes {
-		return pendingBlock{}, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, n, buffer.MaxBlockBytes)
-	}
-	lo, hi := e.Batch.TimeRange()
-	return pendingBlock{payload: payload, header: buffer.Header{
-		Kind: buffer.SelfContained, Lane: e.Lane, MinTime: lo, MaxTime: hi,
-		Samples: uint32(e.Batch.Samples()), Records: uint32(len(e.Batch.Records)),
-	}}, nil
-}
-
 // Ack forgets the blocks that the fleet holds durably. Ranges of an unknown
-// session or lane, or of blocks already gone, change nothing.
+// session or lane, or of blocks already gone, change nothing; nor does one that
+// names a merged block only in part.
 func (q *Queue) Ack(ctx context.Context, a wire.Ack) error {
 	if !a.Lane.Valid() {
 		return fmt.Errorf("acknowledge: lane %d is unknown", uint8(a.Lane))
@@ -163,7 +150,7 @@ func (q *Queue) Reject(ctx context.Context, s Stored, reason string) error {
 	if !ok {
 		return nil
 	}
-	o := &op{done: make(chan struct{}), removes: []removal{{first: k, last: k, reason: reason}}}
+	o := &op{done: make(chan struct{}), removes: []removal{{first: k, last: k, exact: true, reason: reason}}}
 	if err := q.submit(ctx, o); err != nil {
 		return fmt.Errorf("reject block %d of lane %s: %w", s.Seq, s.Lane, err)
 	}
@@ -238,8 +225,8 @@ func (q *Queue) commitGroup(group []*op) {
 	if len(others) > 0 && q.reserve.short() {
 		// What room is left is revenue's: blocks of the other lanes may only leave.
 		if q.reserve.refill(q.now()); q.reserve.short() {
-			leaving, adding := apart(others)
-			q.finish(adding, q.telemetry, q.full(q.telemetry, errReserved))
+			leaving, adding, spare := apart(others)
+			q.finish(append(adding, spare...), q.telemetry, q.full(q.telemetry, errReserved))
 			others = leaving
 		}
 	}
@@ -257,7 +244,8 @@ func (q *Queue) commitTo(f *file, group []*op) {
 		q.finish(group, f, err)
 		return
 	}
-	leaving, adding := apart(group)
+	leaving, adding, spare := apart(group)
+	q.finish(spare, f, q.full(f, err)) // the reserve is not for tidying up
 	q.finish(leaving, f, q.writeReserved(f, leaving, 0))
 	if f == q.revenue {
 		q.finish(adding, f, q.writeReserved(f, adding, q.reserve.floor()))
@@ -279,16 +267,20 @@ func touching(group []*op, f *file) []*op {
 	return out
 }
 
-// apart tells ops that only take blocks out from those that add some.
-func apart(group []*op) (leaving, adding []*op) {
+// apart tells ops that only take blocks out from those that add some, and from
+// those that may as well wait.
+func apart(group []*op) (leaving, adding, spare []*op) {
 	for _, o := range group {
-		if len(o.appends) == 0 && len(o.state) == 0 {
-			leaving = append(leaving, o)
-		} else {
+		switch {
+		case len(o.appends) > 0 || len(o.state) > 0:
 			adding = append(adding, o)
+		case o.adds():
+			spare = append(spare, o)
+		default:
+			leaving = append(leaving, o)
 		}
 	}
-	return leaving, adding
+	return leaving, adding, spare
 }
 
 // finish gives the ops their result, counts what was turned away and tells who

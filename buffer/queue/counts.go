@@ -14,80 +14,140 @@ import (
 // Reasons of losses that the queue itself declares.
 const (
 	LostBudget  = "budget"  // dropped to keep within the disk budget
+	LostThinned = "thinned" // samples between the steps that the disk budget left
+	LostSampled = "sampled" // records between those that the disk budget left
 	LostCorrupt = "corrupt" // damaged on disk
 )
 
-// counts are one lane's, over the life of the folder, kept in the transactions
-// that change them: Produced = Acked + the sum of Lost + Waiting.
-type counts struct {
+// A tally follows samples or records through one lane over the life of the folder:
+// Produced = Acked + the sum of Lost + Waiting.
+type tally struct {
 	Produced int64            `json:"produced"`
 	Acked    int64            `json:"acked"`
 	Lost     map[string]int64 `json:"lost,omitempty"`
-	Refused  int64            `json:"refused,omitempty"`
 	Waiting  int64            `json:"waiting"`
-	Blocks   int64            `json:"blocks"`
-	Bytes    int64            `json:"bytes"`
 }
 
-func (c counts) clone() counts {
-	c.Lost = maps.Clone(c.Lost)
-	return c
+func (t *tally) added(n int64) {
+	t.Produced += n
+	t.Waiting += n
 }
 
-func (c counts) lost() (sum int64) {
-	for _, n := range c.Lost {
+// removed counts n that left the buffer: acknowledged if reason is empty. A
+// damaged row cannot make more leave than there is.
+func (t *tally) removed(n int64, reason string) {
+	n = min(max(n, 0), t.Waiting)
+	t.Waiting -= n
+	if reason == "" {
+		t.Acked += n
+		return
+	}
+	t.lose(n, reason)
+}
+
+func (t *tally) lose(n int64, reason string) {
+	if n == 0 {
+		return
+	}
+	if t.Lost == nil {
+		t.Lost = map[string]int64{}
+	}
+	t.Lost[reason] += n
+}
+
+func (t *tally) lost() (sum int64) {
+	for _, n := range t.Lost {
 		sum += n
 	}
 	return sum
 }
 
-// added counts a new block.
-func (c *counts) added(samples, bytes int64) {
-	c.Produced += samples
-	c.Waiting += samples
-	c.Blocks++
-	c.Bytes += bytes
-}
-
-// removed counts a block that left the buffer: acknowledged if reason is empty.
-// A damaged row cannot make more leave than there is.
-func (c *counts) removed(samples, bytes int64, reason string) {
-	samples = min(max(samples, 0), c.Waiting)
-	c.Waiting -= samples
-	c.Blocks = max(c.Blocks-1, 0)
-	c.Bytes = max(c.Bytes-bytes, 0)
-	if reason == "" {
-		c.Acked += samples
-		return
-	}
-	if c.Lost == nil {
-		c.Lost = map[string]int64{}
-	}
-	c.Lost[reason] += samples
-}
-
 // found replaces what is in the buffer by what was found there after damage. What
 // is missing is lost; more than was thought can only be blocks whose removal was
 // undone by the damage.
-func (c *counts) found(waiting, blocks, bytes int64) {
-	c.Waiting, c.Blocks, c.Bytes = waiting, blocks, bytes
-	switch missing := c.Produced - c.Acked - c.lost() - waiting; {
+func (t *tally) found(waiting int64) {
+	t.Waiting = waiting
+	switch missing := t.Produced - t.Acked - t.lost() - waiting; {
 	case missing > 0:
-		if c.Lost == nil {
-			c.Lost = map[string]int64{}
-		}
-		c.Lost[LostCorrupt] += missing
-	case c.Acked+missing >= 0:
-		c.Acked += missing
+		t.lose(missing, LostCorrupt)
+	case t.Acked+missing >= 0:
+		t.Acked += missing
 	default:
-		c.Acked = 0
-		c.Produced = c.lost() + waiting
+		t.Acked = 0
+		t.Produced = t.lost() + waiting
 	}
+}
+
+func (t *tally) check() error {
+	if t.Produced != t.Acked+t.lost()+t.Waiting || min(t.Produced, t.Acked, t.Waiting) < 0 {
+		return errors.New("they do not add up")
+	}
+	return nil
+}
+
+// counts are one lane's, kept in the transactions that change them.
+type counts struct {
+	tally         // of samples
+	Records tally `json:"records,omitzero"`
+	Refused int64 `json:"refused,omitempty"`
+	Blocks  int64 `json:"blocks"`
+	Bytes   int64 `json:"bytes"`
+}
+
+func (c counts) clone() counts {
+	c.Lost, c.Records.Lost = maps.Clone(c.Lost), maps.Clone(c.Records.Lost)
+	return c
+}
+
+// added counts a new block.
+func (c *counts) added(r row) {
+	c.tally.added(r.samples)
+	c.Records.added(r.records)
+	c.Blocks++
+	c.Bytes += r.bytes
+}
+
+// removed counts a block that left the buffer: acknowledged if reason is empty.
+func (c *counts) removed(r row, reason string) {
+	c.tally.removed(r.samples, reason)
+	c.Records.removed(r.records, reason)
+	c.Blocks = max(c.Blocks-1, 0)
+	c.Bytes = max(c.Bytes-r.bytes, 0)
+}
+
+// replaced counts a block that took the place of others; what it lacks of theirs
+// is lost.
+func (c *counts) replaced(parts []row, by row, reason string) {
+	samples, records := -by.samples, -by.records
+	for _, p := range parts {
+		samples, records = samples+p.samples, records+p.records
+		c.Bytes = max(c.Bytes-p.bytes, 0)
+	}
+	c.tally.removed(samples, reason)
+	c.Records.removed(records, reason)
+	c.Blocks = max(c.Blocks-int64(len(parts)), 0) + 1
+	c.Bytes += by.bytes
+}
+
+// later reports whether c is a later version of the counts of the same lane: no
+// number of what was produced or left ever falls.
+func (c counts) later(than counts) bool {
+	progress := func(c counts) int64 {
+		return c.Produced + c.Acked + c.lost() + c.Records.Produced + c.Records.Acked + c.Records.lost()
+	}
+	return progress(c) > progress(than)
+}
+
+// found replaces what is in the buffer by what was found there after damage.
+func (c *counts) found(all row, blocks int64) {
+	c.tally.found(all.samples)
+	c.Records.found(all.records)
+	c.Blocks, c.Bytes = blocks, all.bytes
 }
 
 // readCounts returns a lane's counts, zero if there are none. Counts that do not
 // add up are damaged.
-func readCounts(ctx context.Context, db *sql.DB, lane buffer.Lane) (counts, error) {
+func readCounts(ctx context.Context, db querier, lane buffer.Lane) (counts, error) {
 	var text []byte
 	err := db.QueryRowContext(ctx, "SELECT counts FROM lanes WHERE lane = ?", lane).Scan(&text)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -109,10 +169,10 @@ func parseCounts(text []byte) (counts, error) {
 	if err := json.Unmarshal(text, &c); err != nil {
 		return counts{}, err
 	}
-	if c.Produced != c.Acked+c.lost()+c.Waiting || min(c.Produced, c.Acked, c.Waiting, c.Blocks, c.Bytes) < 0 {
-		return counts{}, errors.New("they do not add up")
+	if min(c.Blocks, c.Bytes) < 0 {
+		return counts{}, errors.New("they are negative")
 	}
-	return c, nil
+	return c, errors.Join(c.check(), c.Records.check())
 }
 
 // writeCounts stores one lane's counts.

@@ -47,50 +47,70 @@ func TestMain(m *testing.M) {
 // appendForEver appends to both files from several goroutines and prints what was
 // acknowledged, each name once, and "cursor n" for the state committed with it.
 // Blocks of the backlog are acknowledged meanwhile: "gone" before, as the fleet
-// would know it.
+// would know it; others are merged, and logs are more than the budget has room for.
 func appendForEver(dir, round string) error {
 	ctx := context.Background()
-	q, err := queue.Open(ctx, queue.Options{Dir: dir, DiskBudget: 64 << 20, RevenueReserve: 64 << 10})
+	q, err := queue.Open(ctx, queue.Options{Dir: dir, DiskBudget: queue.MinDiskBudget, RevenueReserve: 64 << 10, Now: (&clock{t: time.Now()}).hasty})
 	if err != nil {
 		return err
 	}
-	failed := make(chan error, 5)
+	failed := make(chan error, 6)
 	for g := range 4 {
-		go func() {
-			for i := 0; ; i++ {
-				name := fmt.Sprintf("n%s_%d_%d", round, g, i)
-				c := queue.Commit{Entries: []queue.Entry{entry(buffer.Revenue, name+"_r", 1), entry(buffer.Detail, name+"_d", 1)}}
-				c.State = map[string][]byte{fmt.Sprintf("cursor/%d", g): []byte(name)}
-				if err := q.Append(ctx, c); err != nil {
-					failed <- err
-					return
-				}
-				fmt.Printf("kept %s_r\nkept %s_d\ncursor %d %s\n", name, name, g, name)
-			}
-		}()
+		go func() { failed <- appendAs(ctx, q, round, g) }()
 	}
+	go func() { failed <- takeForEver(ctx, q) }()
 	go func() {
 		for {
-			blocks, err := q.Next(ctx, 2)
-			if err != nil {
+			if _, err := q.Tidy(ctx); err != nil {
 				failed <- err
 				return
-			}
-			for _, b := range blocks {
-				name, err := metricOf(b)
-				if err != nil {
-					failed <- err
-					return
-				}
-				fmt.Printf("gone %s\n", name)
-				if err := q.Ack(ctx, wire.Ack{Session: b.Session, Lane: b.Lane, Ranges: []wire.Range{{First: b.Seq, Last: b.Seq}}}); err != nil {
-					failed <- err
-					return
-				}
 			}
 		}
 	}()
 	return <-failed
+}
+
+func appendAs(ctx context.Context, q *queue.Queue, round string, g int) error {
+	for i := 0; ; i++ {
+		name := fmt.Sprintf("n%s_%d_%d", round, g, i)
+		c := queue.Commit{Entries: []queue.Entry{entry(buffer.Revenue, name+"_r", 1), entry(buffer.Detail, name+"_d", 1), logs(24_000)}}
+		c.State = map[string][]byte{fmt.Sprintf("cursor/%d", g): []byte(name)}
+		if err := q.Append(ctx, c); err != nil {
+			return err
+		}
+		fmt.Printf("kept %s_r\nkept %s_d\ncursor %d %s\n", name, name, g, name)
+	}
+}
+
+// logs is an entry of records alone.
+func logs(bytes int) queue.Entry {
+	e := queue.Entry{Lane: buffer.Logs}
+	for i := range 4 {
+		e.Batch.Records = append(e.Batch.Records, record(buffer.Logs, "log", bytes/4+i).Batch.Records...)
+	}
+	return e
+}
+
+// takeForEver leaves the oldest of the backlog alone, which so grows.
+func takeForEver(ctx context.Context, q *queue.Queue) error {
+	for {
+		blocks, err := q.Next(ctx, 2, nil)
+		if err != nil {
+			return err
+		}
+		for _, b := range blocks {
+			names, err := metricsOf(b)
+			if err != nil {
+				return err
+			}
+			for _, name := range names {
+				fmt.Printf("gone %s\n", name)
+			}
+			if err := q.Ack(ctx, wire.Ack{Session: b.Session, Lane: b.Lane, Ranges: []wire.Range{{First: b.First, Last: b.Seq}}}); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // What a child said before it died.
@@ -142,6 +162,7 @@ func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
 	dir := t.TempDir()
 	said := &testimony{kept: map[string]bool{}, gone: map[string]bool{}, cursors: map[string]string{}}
 	present := map[string]int{}
+	merged, sampled := 0, int64(0)
 	random := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
 	for round := range crashtest.Kills(t, crashRounds) {
 		runAndKill(t, dir, round, time.Duration(random.IntN(60_000))*time.Microsecond, said)
@@ -163,13 +184,19 @@ func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
 				t.Errorf("round %d: block %s is there twice", round, id)
 			}
 			seen[id] = true
-			present[name(t, b)]++
+			for _, n := range names(t, []queue.Stored{b}) {
+				present[n]++
+			}
+			if b.First < b.Seq {
+				merged++
+			}
 			ack(t, q, b) // whatever is found is taken, as a fleet would
 		}
-		for _, s := range q.Stats() {
-			if s.Waiting != 0 || s.LostTotal() != 0 {
-				t.Errorf("round %d: %+v after everything was taken", round, s)
+		for lane, s := range q.Stats() {
+			if s.Waiting != 0 || s.LostTotal() != 0 || s.Records.Waiting != 0 {
+				t.Errorf("round %d: %s %+v after everything was taken", round, lane, s)
 			}
+			sampled = max(sampled, s.Records.Lost[queue.LostSampled])
 		}
 		if n := q.Quarantined(); n != 0 {
 			t.Errorf("round %d: %d files were taken for damaged", round, n)
@@ -186,7 +213,10 @@ func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
 			t.Errorf("block %s was there %d times", name, n)
 		}
 	}
-	t.Logf("%d blocks acknowledged, %d taken before the kills, %d found after them", len(said.kept), len(said.gone), len(present))
+	if merged == 0 || sampled == 0 {
+		t.Errorf("%d merged blocks found, %d records given up: nothing was at risk", merged, sampled)
+	}
+	t.Logf("%d blocks acknowledged, %d taken before the kills, %d found after them, %d of the blocks merged; %d records given up", len(said.kept), len(said.gone), len(present), merged, sampled)
 }
 
 // sequenceOf is the number of an append within its round, and its round before.

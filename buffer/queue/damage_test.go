@@ -66,11 +66,7 @@ func found(t *testing.T, dir string) (names map[string]int, q *queue.Queue) {
 		}
 		for _, b := range blocks {
 			names[name(t, b)]++
-			h, _, err := buffer.Open(b.Block)
-			if err != nil {
-				t.Fatal(err)
-			}
-			acked[b.Lane] += int64(h.Samples)
+			acked[b.Lane] += int64(b.Batch.Samples())
 			ack(t, q, b)
 		}
 	}

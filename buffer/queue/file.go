@@ -11,17 +11,20 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"ghostlight/buffer"
 	"ghostlight/internal/sqlite"
 )
 
 const (
 	applicationID = 0x474c4200 // "GLB", then the schema version
-	schemaVersion = 1
+	schemaVersion = 2
 	cacheKiB      = 512
 )
 
-const schema = `
+// schemaV1 is what the first version had; its blocks are self-contained.
+const schemaV1 = `
 CREATE TABLE blocks (
 	id      INTEGER PRIMARY KEY, -- lane << 60 | generation << 40 | sequence
 	session INTEGER NOT NULL,    -- the block's session, two's complement
@@ -42,6 +45,16 @@ CREATE TABLE openings ( -- one row: the last generation
 	generation INTEGER NOT NULL
 );`
 
+const schema = schemaV1 + `
+CREATE TABLE pages ( -- of the dictionaries of blocks at rest; both files have all
+	id   INTEGER PRIMARY KEY, -- dictionary << 32 | number of its first series
+	data BLOB NOT NULL
+);
+CREATE TABLE marks ( -- what the queue must know of its blocks after a restart
+	name  TEXT PRIMARY KEY,
+	value TEXT NOT NULL -- JSON
+) WITHOUT ROWID;`
+
 // A file is one of the queue's two databases. Its methods are safe for
 // concurrent use.
 type file struct {
@@ -60,6 +73,9 @@ type file struct {
 	sessions map[buffer.Session]generation // of blocks that may be in the file
 	counts   map[buffer.Lane]counts
 	lastSeq  map[buffer.Lane]buffer.Seq // of the newest session
+	rebuilt  bool                       // since the pages of dictionaries were last restored
+	sent     sent                       // as stored
+	newest   map[buffer.Lane]key        // block of each lane when the file was opened
 
 	statsMu sync.Mutex
 	stats   map[buffer.Lane]counts // a copy of counts for readers who must not wait for an fsync
@@ -105,6 +121,9 @@ func describe(path string, err error) error {
 	if sqlite.IsFull(err) {
 		return fmt.Errorf("%s: %w: the disk has no room; free some space and start again: %w", path, ErrFull, err)
 	}
+	if errors.Is(err, unix.EROFS) {
+		return fmt.Errorf("%s: the file system can only be read; mount it for writing and start again: %w", path, err)
+	}
 	return fmt.Errorf("%s: %w", path, err)
 }
 
@@ -130,8 +149,10 @@ func (f *file) check(ctx context.Context) error {
 		return err
 	}
 	switch {
-	case version == schemaVersion && tables == strings.TrimSuffix(strings.TrimSpace(schema), ";"):
+	case version == schemaVersion && tables == statements(schema):
 		return nil
+	case version == 1 && tables == statements(schemaV1):
+		return f.upgrade(ctx)
 	case version > schemaVersion && application == applicationID+version: // said twice: not a flipped bit
 		return fmt.Errorf("is of version %d, this build reads %d: install a newer build", version, schemaVersion)
 	case version != 0 || tables != "":
@@ -141,9 +162,18 @@ func (f *file) check(ctx context.Context) error {
 		if _, err := tx.ExecContext(ctx, schema); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID+schemaVersion, schemaVersion))
-		return err
+		return setVersion(ctx, tx)
 	})
+}
+
+// statements is a schema as SQLite repeats it.
+func statements(schema string) string {
+	return strings.TrimSuffix(strings.TrimSpace(schema), ";")
+}
+
+func setVersion(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID+schemaVersion, schemaVersion))
+	return err
 }
 
 // load reads counters and the sessions that blocks belong to.
@@ -152,14 +182,24 @@ func (f *file) load(ctx context.Context) error {
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
-	f.counts, f.sessions = map[buffer.Lane]counts{}, map[buffer.Session]generation{}
+	if f.sent, err = readSent(ctx, f.db); err != nil {
+		return err
+	}
+	f.counts, f.sessions, f.newest = map[buffer.Lane]counts{}, map[buffer.Session]generation{}, map[buffer.Lane]key{}
 	for _, lane := range f.lanes {
+		var newest key
 		if f.counts[lane], err = readCounts(ctx, f.db, lane); err != nil {
 			return err
 		}
 		if err := f.loadSessions(ctx, lane); err != nil {
 			return err
 		}
+		lo, hi := laneBounds(lane)
+		err := f.db.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM blocks WHERE id BETWEEN ? AND ?", lo, hi).Scan(&newest)
+		if err != nil {
+			return err
+		}
+		f.newest[lane] = newest
 	}
 	f.publish()
 	return nil

@@ -138,12 +138,12 @@ func TestPartialCommitSaysSo(t *testing.T) {
 		t.Errorf("revenue %+v, detail %+v", r, d)
 	}
 	// Blocks can still leave, and make room.
-	blocks, err := q.Next(t.Context(), 50)
+	blocks, err := q.Next(t.Context(), 50, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, b := range blocks {
-		if err := q.Ack(t.Context(), wire.Ack{Session: b.Session, Lane: b.Lane, Ranges: []wire.Range{{First: b.Seq, Last: b.Seq}}}); err != nil {
+		if err := q.Ack(t.Context(), wire.Ack{Session: b.Session, Lane: b.Lane, Ranges: []wire.Range{{First: b.First, Last: b.Seq}}}); err != nil {
 			t.Fatal(err)
 		}
 	}

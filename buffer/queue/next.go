@@ -9,15 +9,8 @@ import (
 	"time"
 
 	"ghostlight/buffer"
+	"ghostlight/buffer/delta"
 )
-
-// A Stored is a block on its way to the fleet.
-type Stored struct {
-	Lane    buffer.Lane
-	Session buffer.Session
-	Seq     buffer.Seq
-	Block   []byte // sealed
-}
 
 // Next hands out up to max blocks in the order in which they should be sent:
 // fresh revenue, fresh health, revenue backlog, fresh detail, the rest; the newest
@@ -25,29 +18,51 @@ type Stored struct {
 // block is handed out once until it is released. Next never waits for blocks:
 // it returns none if there are none. Blocks that are damaged on disk are declared
 // lost on the way.
-func (q *Queue) Next(ctx context.Context, max int) ([]Stored, error) {
+//
+// allow, if it is not nil, is asked before the first block of each class is picked,
+// and shuts out the classes for which it says no.
+func (q *Queue) Next(ctx context.Context, max int, allow func(lane buffer.Lane, fresh bool) bool) ([]Stored, error) {
 	q.nextMu.Lock()
 	defer q.nextMu.Unlock()
+	q.setHanding(true)
+	defer q.setHanding(false)
 	candidates := map[buffer.Lane][]candidate{}
 	for _, f := range []*file{q.revenue, q.telemetry} {
 		if err := q.candidates(ctx, f, max, candidates); err != nil {
 			return nil, fmt.Errorf("next blocks: %w", err)
 		}
 	}
-	picked, turn := choose(candidates, max, q.turn)
+	picked, turn := choose(candidates, max, q.turn, allow)
 	q.turn = turn
-	blocks := make([]Stored, 0, len(picked))
-	for _, k := range picked {
-		s, err := q.take(ctx, k)
+	blocks, err := q.takeAll(ctx, picked)
+	if err != nil {
+		for _, s := range blocks {
+			q.Release(s)
+		}
+		return nil, fmt.Errorf("next blocks: %w", err)
+	}
+	return blocks, nil
+}
+
+func (q *Queue) setHanding(handing bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.flight.handing = handing
+}
+
+// takeAll takes the blocks that were picked, but for those that were acknowledged
+// or dropped meanwhile.
+func (q *Queue) takeAll(ctx context.Context, picked []candidate) (blocks []Stored, err error) {
+	for _, c := range picked {
+		if err := q.noteSending(ctx, q.fileOf(c.id.lane())); err != nil {
+			return blocks, err
+		}
+		s, err := q.take(ctx, c)
 		switch {
 		case err == nil:
 			blocks = append(blocks, s)
-		case errors.Is(err, sql.ErrNoRows): // acknowledged or dropped meanwhile
-		default:
-			for _, s := range blocks {
-				q.Release(s)
-			}
-			return nil, fmt.Errorf("next blocks: %w", err)
+		case !errors.Is(err, sql.ErrNoRows):
+			return blocks, err
 		}
 	}
 	return blocks, nil
@@ -84,7 +99,6 @@ func (q *Queue) newest(ctx context.Context, f *file, lane buffer.Lane, max int) 
 		return nil, err
 	}
 	defer rows.Close()
-	now := q.now()
 	var list []candidate
 	for rows.Next() && len(list) < max {
 		var id key
@@ -95,9 +109,7 @@ func (q *Queue) newest(ctx context.Context, f *file, lane buffer.Lane, max int) 
 		if q.isOut(id) {
 			continue
 		}
-		// A clock that was set back makes young blocks look as if from the future.
-		age := now.Sub(time.UnixMilli(created)).Abs()
-		list = append(list, candidate{id: id, fresh: age <= freshFor})
+		list = append(list, candidate{id: id, created: created, fresh: q.fresh(created)})
 	}
 	return list, rows.Err()
 }
@@ -110,39 +122,74 @@ func (q *Queue) isOut(k key) bool {
 
 // take reads one block and marks it as out. The error is sql.ErrNoRows if it is
 // gone or was damaged.
-func (q *Queue) take(ctx context.Context, k key) (Stored, error) {
-	f := q.fileOf(k.lane())
+func (q *Queue) take(ctx context.Context, c candidate) (Stored, error) {
+	f := q.fileOf(c.id.lane())
 	f.mu.Lock()
-	if err := f.usable(ctx); err != nil {
-		f.mu.Unlock()
-		return Stored{}, err
-	}
-	var data []byte
-	err := f.db.QueryRowContext(ctx, "SELECT data FROM blocks WHERE id = ?", k).Scan(&data)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		err = f.recover(ctx, fmt.Errorf("%s: %w", f.path, err))
-	}
+	data, err := f.block(ctx, c.id)
 	if err != nil {
 		f.mu.Unlock()
 		return Stored{}, err
 	}
-	h, _, err := buffer.Open(data)
-	gen, known := f.sessions[h.Session]
-	if err == nil && known && makeKey(h.Lane, gen, h.Seq) == k {
+	h, payload, err := buffer.Open(data)
+	if gen, known := f.sessions[h.Session]; err == nil && (!known || makeKey(h.Lane, gen, h.Seq) != c.id) {
+		err = fmt.Errorf("%w: it is block %d of lane %s, session %d", buffer.ErrCorrupt, h.Seq, h.Lane, h.Session)
+	}
+	if err == nil {
 		q.mu.Lock()
-		q.flight.out[k] = true // under f.mu, so that evict sees it
+		q.flight.out[c.id] = true // under f.mu, so that no transaction changes it
 		q.mu.Unlock()
-		f.mu.Unlock()
-		return Stored{Lane: h.Lane, Session: h.Session, Seq: h.Seq, Block: data}, nil
 	}
 	f.mu.Unlock()
-	return Stored{}, q.drop(ctx, k, err)
+	if err != nil {
+		return Stored{}, q.drop(ctx, c.id, err)
+	}
+	s := Stored{Lane: h.Lane, Session: h.Session, First: h.Start(), Seq: h.Seq, Created: time.UnixMilli(c.created), Fresh: c.fresh}
+	if s.Batch, err = q.decode(h, payload, q.loadPages(ctx, h.Lane)); err == nil {
+		return s, nil
+	}
+	q.Release(s)
+	if !lasting(err) {
+		return Stored{}, err
+	}
+	return Stored{}, q.drop(ctx, c.id, err)
+}
+
+// block reads a sealed block. The caller holds mu.
+func (f *file) block(ctx context.Context, k key) (data []byte, err error) {
+	if err := f.usable(ctx); err != nil {
+		return nil, err
+	}
+	err = f.db.QueryRowContext(ctx, "SELECT data FROM blocks WHERE id = ?", k).Scan(&data)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		err = f.recover(ctx, fmt.Errorf("%s: %w", f.path, err))
+	}
+	return data, err
+}
+
+// decode reads a payload and makes sure that it holds what its header says.
+func (q *Queue) decode(h buffer.Header, payload []byte, load func(dict uint64) ([]page, error)) (delta.Batch, error) {
+	b, err := q.dicts.decode(payload, load)
+	if err == nil && (b.Samples() != int(h.Samples) || len(b.Records) != int(h.Records)) {
+		err = fmt.Errorf("%w: %d samples and %d records where the header says %d and %d", buffer.ErrCorrupt, b.Samples(), len(b.Records), h.Samples, h.Records)
+	}
+	return b, err
+}
+
+// lasting reports whether err says that a block can never be read, rather than
+// that the disk is in trouble.
+func lasting(err error) bool {
+	for _, e := range []error{buffer.ErrCorrupt, buffer.ErrVersion, delta.ErrMalformed, delta.ErrDictionary, delta.ErrLimit} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // drop declares a block lost that is damaged on disk.
 func (q *Queue) drop(ctx context.Context, k key, cause error) error {
 	q.log.Error("block is damaged on disk: declared lost", slog.String("lane", k.lane().String()), slog.Uint64("sequence", uint64(k.seq())), slog.Any("error", cause))
-	o := &op{done: make(chan struct{}), removes: []removal{{first: k, last: k, reason: LostCorrupt}}}
+	o := &op{done: make(chan struct{}), removes: []removal{{first: k, last: k, exact: true, reason: LostCorrupt}}}
 	if err := q.submit(ctx, o); err != nil {
 		return err
 	}

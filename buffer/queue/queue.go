@@ -4,11 +4,11 @@
 // It guarantees that what [Queue.Append] acknowledged is on disk, survives the
 // death of the process and the loss of power, and is forgotten only after the
 // fleet acknowledged it or as a loss that is declared, counted and has a reason.
-// For every lane, always: produced = acknowledged + lost + waiting, in samples.
-// Revenue is never dropped to make room.
+// For every lane, always: produced = acknowledged + lost + waiting, in samples and
+// in records. Revenue is never thinned or dropped to make room.
 //
-// It never reorders or changes a block, never uses a sequence twice, never
-// overtakes fresh data with old, and never fails for good because a file is
+// It never changes a block that may have been sent, never uses a sequence twice,
+// never overtakes fresh data with old, and never fails for good because a file is
 // damaged or a disk is full. DESIGN.md beside it tells how.
 package queue
 
@@ -90,6 +90,7 @@ type Queue struct {
 	now       func() time.Time
 	log       *slog.Logger
 	codec     *delta.Codec
+	dicts     *dictionaries
 	session   buffer.Session
 	gen       generation // of this opening
 	revenue   *file
@@ -100,6 +101,10 @@ type Queue struct {
 
 	writer chan struct{} // holds one token: who takes it commits for all
 	closed bool          // guarded by writer
+	relief relief        // likewise: how far the disk budget got
+
+	tidyMu sync.Mutex // one Tidy at a time; guards tidy
+	tidy   tidy
 
 	mu      sync.Mutex // guards what follows; never held during I/O
 	pending []*op      // waiting for the next commit
@@ -153,10 +158,18 @@ func (q *Queue) openFiles(ctx context.Context, o Options) (err error) {
 	if q.gen > maxGeneration {
 		return fmt.Errorf("this folder was opened %d times; move it aside and start with a new one", maxGeneration)
 	}
+	q.dicts = newDictionaries(q.codec, q.revenue, q.telemetry)
+	if err := q.dicts.open(q.Quarantined() == 0); err != nil {
+		return err
+	}
 	for _, f := range []*file{q.revenue, q.telemetry} {
+		q.flight.adopt(f)
 		if err := f.begin(ctx, q.gen, q.session); err != nil {
 			return err
 		}
+	}
+	if q.relief, err = readRelief(ctx, q.telemetry); err != nil {
+		return err
 	}
 	q.reserve, err = openReserve(filepath.Join(o.Dir, "revenue.reserve"), o.RevenueReserve)
 	return err
@@ -192,6 +205,7 @@ func (q *Queue) Stats() map[buffer.Lane]wire.LaneStats {
 			stats[lane] = wire.LaneStats{
 				Produced: c.Produced, Lost: maps.Clone(c.Lost), Refused: c.Refused,
 				Waiting: c.Waiting, Blocks: c.Blocks, Bytes: c.Bytes,
+				Records: wire.RecordStats{Produced: c.Records.Produced, Lost: maps.Clone(c.Records.Lost), Waiting: c.Records.Waiting},
 			}
 		}
 	}
@@ -226,6 +240,10 @@ func (q *Queue) Close() error {
 	defer func() { q.writer <- struct{}{} }()
 	if q.closed {
 		return nil
+	}
+	// Pages that are owed to a file are in the other: worth an attempt, not an error.
+	if len(q.dicts.owing(q.revenue))+len(q.dicts.owing(q.telemetry)) > 0 {
+		q.commitGroup([]*op{{pages: true}})
 	}
 	q.closed = true
 	return q.closeFiles()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"ghostlight/buffer"
 	"ghostlight/buffer/delta"
@@ -28,6 +29,13 @@ func (c *clock) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.t
+}
+
+// A hasty clock is a second later whenever it is read, so that blocks are soon old
+// enough to be merged and thinned.
+func (c *clock) hasty() time.Time {
+	c.add(time.Second)
+	return c.now()
 }
 
 func (c *clock) add(d time.Duration) {
@@ -71,49 +79,73 @@ func add(t *testing.T, q *queue.Queue, entries ...queue.Entry) {
 // name is what entry called the block's metric.
 func name(t *testing.T, s queue.Stored) string {
 	t.Helper()
-	n, err := metricOf(s)
-	if err != nil {
-		t.Fatal(err)
+	if n := names(t, []queue.Stored{s}); len(n) == 1 {
+		return n[0]
 	}
-	return n
+	t.Fatalf("block %d of lane %s is merged", s.Seq, s.Lane)
+	return ""
 }
 
-func metricOf(s queue.Stored) (string, error) {
-	h, payload, err := buffer.Open(s.Block)
+var codec = sync.OnceValues(func() (*delta.Codec, error) { return delta.NewCodec(delta.DefaultLimits()) })
+
+// metricsOf names a block's metrics and makes sure that it can be sent as it was
+// handed out.
+func metricsOf(s queue.Stored) ([]string, error) {
+	codec, err := codec()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if h.Lane != s.Lane || h.Session != s.Session || h.Seq != s.Seq {
-		return "", fmt.Errorf("block %+v was handed out as %s %d %d", h, s.Lane, s.Session, s.Seq)
-	}
-	b, err := delta.Decode(payload, delta.DefaultLimits())
+	sealed, err := s.Seal(codec)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	return b.Series[0].Labels[0].Value, nil
+	h, payload, err := buffer.Open(sealed)
+	if err != nil {
+		return nil, err
+	}
+	if h.Kind != buffer.SelfContained || h.Lane != s.Lane || h.Session != s.Session || h.Seq != s.Seq || h.Start() != s.First {
+		return nil, fmt.Errorf("block %+v was handed out as %s %d %d to %d", h, s.Lane, s.Session, s.First, s.Seq)
+	}
+	b, err := codec.Decode(payload)
+	if err != nil {
+		return nil, err
+	}
+	if d := cmp.Diff(s.Batch, b, cmpopts.EquateEmpty(), cmpopts.EquateNaNs()); d != "" {
+		return nil, fmt.Errorf("sealed block differs (-handed out +sealed):\n%s", d)
+	}
+	var out []string
+	for _, one := range b.Series {
+		out = append(out, one.Labels[0].Value)
+	}
+	return out, nil
 }
 
 func next(t *testing.T, q *queue.Queue, max int) []queue.Stored {
 	t.Helper()
-	blocks, err := q.Next(t.Context(), max)
+	blocks, err := q.Next(t.Context(), max, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return blocks
 }
 
+// names are those of all metrics of all blocks.
 func names(t *testing.T, blocks []queue.Stored) []string {
 	t.Helper()
 	out := []string{}
 	for _, b := range blocks {
-		out = append(out, name(t, b))
+		n, err := metricsOf(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, n...)
 	}
 	return out
 }
 
 func ack(t *testing.T, q *queue.Queue, s queue.Stored) {
 	t.Helper()
-	err := q.Ack(t.Context(), wire.Ack{Session: s.Session, Lane: s.Lane, Ranges: []wire.Range{{First: s.Seq, Last: s.Seq}}})
+	err := q.Ack(t.Context(), wire.Ack{Session: s.Session, Lane: s.Lane, Ranges: []wire.Range{{First: s.First, Last: s.Seq}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,6 +359,7 @@ func TestBadEntriesAreRefusedBeforeAnythingIsStored(t *testing.T) {
 		want  error
 	}{
 		{"too large", long, queue.ErrTooLarge},
+		{"too large without the dictionary", record(buffer.Detail, "big", buffer.MaxBlockBytes-100), queue.ErrTooLarge},
 		{"no name", queue.Entry{Lane: buffer.Detail, Batch: delta.Batch{Series: []delta.Series{{Samples: []delta.Sample{{}}}}}}, delta.ErrInvalid},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -59,7 +59,7 @@ func (f *file) rebuild(ctx context.Context, cause error) error {
 	for session, gen := range newest {
 		f.sessions[session] = gen
 	}
-	f.broken = nil
+	f.broken, f.rebuilt = nil, true
 	f.log.Error("buffer file was damaged: renamed aside, intact blocks kept",
 		slog.String("file", f.path), slog.String("aside", f.path+damagedSuffix), slog.Int64("blocks_kept", kept), slog.Any("error", cause))
 	return nil
@@ -112,6 +112,9 @@ func (f *file) makeSuccessor(ctx context.Context) (kept int64, err error) {
 	}
 	if err == nil {
 		err = setGeneration(ctx, next.db, max(next.lastGen, f.lastGen))
+	}
+	if err == nil { // what could not be read may have said so
+		err = inTx(ctx, next.db, func(tx *sql.Tx) error { return writeSent(ctx, tx, sent{All: true}) })
 	}
 	if err = errors.Join(err, next.close()); err != nil {
 		return 0, err

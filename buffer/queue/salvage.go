@@ -3,6 +3,8 @@ package queue
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"slices"
 
 	"ghostlight/buffer"
 	"ghostlight/internal/sqlite"
@@ -23,8 +25,7 @@ type salvage struct {
 // A salvaged block passed buffer.Open and stood under the key of its header.
 type salvaged struct {
 	id      key
-	session buffer.Session
-	samples int64
+	header  buffer.Header
 	created int64
 	data    []byte
 }
@@ -41,7 +42,14 @@ func (s *salvage) run(damaged string, lanes []buffer.Lane) error {
 	if err := s.flush(); err != nil {
 		return err
 	}
-	return s.recount(lanes)
+	return inTx(s.ctx, s.into, func(tx *sql.Tx) error {
+		for _, lane := range lanes {
+			if err := s.settle(tx, lane); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // bySQL copies what SQLite still reads. What it cannot read ends a pass, not the
@@ -70,8 +78,40 @@ func (s *salvage) bySQL(damaged string, lanes []buffer.Lane) error {
 		if err := s.copyBlocks(old, order); err != nil {
 			return err
 		}
+		if err := s.copyPages(old, order); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// copyPages copies pages of dictionaries; a file of version 1 has none.
+func (s *salvage) copyPages(old *sql.DB, order string) error {
+	rows, err := old.QueryContext(s.ctx, "SELECT id, data FROM pages ORDER BY id "+order)
+	if err != nil {
+		return nil // not readable
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var p page
+		if rows.Scan(&p.id, &p.data) != nil {
+			continue
+		}
+		if err := s.addPage(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addPage keeps a page that is intact. Those of a dictionary that was dropped come
+// back and are dropped again.
+func (s *salvage) addPage(p page) error {
+	if id, ok := pageOf(p.data); !ok || id != p.id {
+		return nil
+	}
+	_, err := s.into.ExecContext(s.ctx, "INSERT OR IGNORE INTO pages (id, data) VALUES (?, ?)", p.id, p.data)
+	return err
 }
 
 func (s *salvage) copyState(old *sql.DB, order string) error {
@@ -118,10 +158,12 @@ func (s *salvage) carved(id key, r record) error {
 	if created, data, ok := r.block(); ok {
 		return s.add(id, created, data)
 	}
+	if data, ok := r.page(); ok {
+		return s.addPage(page{id: pageID(id), data: data})
+	}
 	text, ok := r.counts()
 	if lane := buffer.Lane(id); ok && lane.Valid() {
-		// Of several versions of a lane's counts the last has produced the most.
-		if c, err := parseCounts(text); err == nil && c.Produced > s.counts[lane].Produced {
+		if c, err := parseCounts(text); err == nil && c.later(s.counts[lane]) {
 			s.counts[lane] = c
 		}
 	}
@@ -134,7 +176,7 @@ func (s *salvage) add(id key, created int64, data []byte) error {
 	if err != nil || h.Lane != id.lane() || h.Seq != id.seq() {
 		return nil
 	}
-	s.batch = append(s.batch, salvaged{id: id, session: h.Session, samples: int64(h.Samples), created: created, data: data})
+	s.batch = append(s.batch, salvaged{id: id, header: h, created: created, data: data})
 	if len(s.batch) < salvageBatch {
 		return nil
 	}
@@ -146,12 +188,7 @@ func (s *salvage) flush() error {
 	s.batch = nil
 	return inTx(s.ctx, s.into, func(tx *sql.Tx) error {
 		for _, b := range batch {
-			r, err := tx.ExecContext(s.ctx, "INSERT OR IGNORE INTO blocks (id, session, samples, created, data) VALUES (?, ?, ?, ?, ?)",
-				b.id, int64(b.session), b.samples, b.created, b.data)
-			if err != nil {
-				return err
-			}
-			n, err := r.RowsAffected()
+			n, err := s.insert(tx, b)
 			if err != nil {
 				return err
 			}
@@ -161,22 +198,51 @@ func (s *salvage) flush() error {
 	})
 }
 
-// recount makes the counters agree with what was found.
-func (s *salvage) recount(lanes []buffer.Lane) error {
-	return inTx(s.ctx, s.into, func(tx *sql.Tx) error {
-		for _, lane := range lanes {
-			lo, hi := laneBounds(lane)
-			var waiting, blocks, bytes int64
-			err := tx.QueryRowContext(s.ctx, "SELECT coalesce(sum(samples), 0), count(*), coalesce(sum(length(data)), 0) FROM blocks WHERE id BETWEEN ? AND ?", lo, hi).Scan(&waiting, &blocks, &bytes)
-			if err != nil {
-				return err
-			}
-			c := s.counts[lane].clone()
-			c.found(waiting, blocks, bytes)
-			if err := writeCounts(s.ctx, tx, lane, c); err != nil {
-				return err
-			}
+// insert keeps a block unless another version of it is there already that came
+// later: one that stands for more sequences, or is of the same and was thinned.
+func (s *salvage) insert(tx *sql.Tx, b salvaged) (added int64, err error) {
+	var there []byte
+	err = tx.QueryRowContext(s.ctx, "SELECT data FROM blocks WHERE id = ?", b.id).Scan(&there)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		added = 1
+	case err != nil:
+		return 0, err
+	default:
+		h, _, err := buffer.Open(there)
+		if err == nil && (h.Start() < b.header.Start() || h.Start() == b.header.Start() && h.Samples+h.Records <= b.header.Samples+b.header.Records) {
+			return 0, nil
 		}
-		return nil
-	})
+	}
+	_, err = tx.ExecContext(s.ctx, "INSERT OR REPLACE INTO blocks (id, session, samples, created, data) VALUES (?, ?, ?, ?, ?)",
+		b.id, int64(b.header.Session), b.header.Samples, b.created, b.data)
+	return added, err
+}
+
+// settle drops the blocks of a lane that were merged into others, which free pages
+// still hold, and makes its counters agree with what was found.
+func (s *salvage) settle(tx *sql.Tx, lane buffer.Lane) error {
+	first, last := laneBounds(lane)
+	rows, err := readRows(s.ctx, tx, first, last, -1)
+	if err != nil {
+		return err
+	}
+	var all row
+	blocks := int64(0)
+	covered := last + 1 // from here on sequences are those of later blocks
+	for _, r := range slices.Backward(rows) {
+		if r.id >= covered {
+			if _, err := tx.ExecContext(s.ctx, "DELETE FROM blocks WHERE id = ?", r.id); err != nil {
+				return err
+			}
+			s.kept--
+			continue
+		}
+		covered = r.start()
+		blocks++
+		all.samples, all.records, all.bytes = all.samples+r.samples, all.records+r.records, all.bytes+r.bytes
+	}
+	c := s.counts[lane].clone()
+	c.found(all, blocks)
+	return writeCounts(s.ctx, tx, lane, c)
 }

@@ -38,21 +38,26 @@ func classes() []class {
 
 // A candidate is a block that could be sent.
 type candidate struct {
-	id    key
-	fresh bool
+	id      key
+	created int64 // Unix milliseconds
+	fresh   bool
 }
 
-// choose picks up to max candidates. Each lane's are given newest first and are
-// picked in that order within their class. turn counts picks over the life of
-// the queue, for the minimum shares; the new count is returned.
-func choose(candidates map[buffer.Lane][]candidate, max, turn int) (picked []key, next int) {
+// choose picks up to max candidates of the classes that are allowed. Each lane's
+// are given newest first and are picked in that order within their class. turn
+// counts picks over the life of the queue, for the minimum shares; the new count
+// is returned.
+func choose(candidates map[buffer.Lane][]candidate, max, turn int, allow func(buffer.Lane, bool) bool) (picked []candidate, next int) {
 	order := classes()
-	queues := make([][]key, len(order))
+	queues := make([][]candidate, len(order))
 	for i, c := range order {
 		for _, cand := range candidates[c.lane] {
 			if cand.fresh == c.fresh {
-				queues[i] = append(queues[i], cand.id)
+				queues[i] = append(queues[i], cand)
 			}
+		}
+		if len(queues[i]) > 0 && allow != nil && !allow(c.lane, c.fresh) {
+			queues[i] = nil
 		}
 	}
 	for len(picked) < max {
@@ -68,7 +73,7 @@ func choose(candidates map[buffer.Lane][]candidate, max, turn int) (picked []key
 
 // nextClass is the class to pick from: the first that has something, or at every
 // shareEvery-th turn one of those behind it. It is -1 if all are empty.
-func nextClass(queues [][]key, turn int) int {
+func nextClass(queues [][]candidate, turn int) int {
 	var filled []int
 	for i, q := range queues {
 		if len(q) > 0 {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"ghostlight/buffer/queue"
 	"ghostlight/internal/crashtest"
 )
 
@@ -63,11 +64,13 @@ func check(t *testing.T, dir string, said told, where string) {
 	ids := map[string]bool{}
 	for _, b := range blocks {
 		id := fmt.Sprintf("%d %d %d", b.Session, b.Lane, b.Seq)
-		n := name(t, b)
-		if ids[id] || present[n] {
-			t.Errorf("%s: block %s (%s) is there twice", where, n, id)
+		for _, n := range names(t, []queue.Stored{b}) {
+			if ids[id] || present[n] {
+				t.Errorf("%s: block %s (%s) is there twice", where, n, id)
+			}
+			present[n] = true
 		}
-		ids[id], present[n] = true, true
+		ids[id] = true
 		ack(t, q, b)
 	}
 	for n := range said.kept {
@@ -121,6 +124,7 @@ func TestSweepFailsAtEveryCall(t *testing.T) {
 		{Call: "pwrite64", Error: "EIO", Lasting: true},
 		{Call: "pwrite64", Error: "ENOSPC"},
 		{Call: "pwrite64", Error: "ENOSPC", Lasting: true},
+		{Call: "pwrite64", Error: "EROFS", Lasting: true},
 	} {
 		t.Run(f.String(), func(t *testing.T) {
 			points := crashtest.Points(t, f, sweepPoints, os.Args[0], func(cmd *exec.Cmd) error {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -29,9 +30,9 @@ const (
 const exitUnopened = 3
 
 // sweepAppends is how many commits a victim makes in each of its two halves.
-const sweepAppends = 6
+const sweepAppends = 10
 
-// appendSome prints "kept NAME" for each block that was acknowledged, "refused
+// appendSome fills a budget that is too small for all logs. It prints "kept NAME" for each block that was acknowledged, "refused
 // NAME" for each that was not, "gone NAME" before it acknowledges one, and at last
 // "refused-samples N". All its writes come from one thread, so that a sweep over
 // that thread's calls meets every one of them.
@@ -48,15 +49,17 @@ func appendSome(dir string) (status int) {
 		}
 	}
 	ctx := context.Background()
-	q, err := queue.Open(ctx, queue.Options{Dir: dir, DiskBudget: 64 << 20, RevenueReserve: 64 << 10})
+	q, err := queue.Open(ctx, queue.Options{Dir: dir, DiskBudget: queue.MinDiskBudget, RevenueReserve: 64 << 10, Now: (&clock{t: time.Now()}).hasty})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return exitUnopened
 	}
 	if os.Getenv(sweepOpen) == "" {
 		appendHalf(ctx, q, "a")
+		mergeAll(ctx, q)
 		takeSome(ctx, q, 4)
 		appendHalf(ctx, q, "b")
+		mergeAll(ctx, q)
 	}
 	refused := int64(0)
 	for _, s := range q.Stats() {
@@ -73,7 +76,7 @@ func appendHalf(ctx context.Context, q *queue.Queue, half string) {
 	for i := range sweepAppends {
 		name := fmt.Sprintf("%s%d_%d", half, q.Session(), i)
 		err := q.Append(ctx, queue.Commit{
-			Entries: []queue.Entry{entry(buffer.Revenue, name+"_r", 1), entry(buffer.Detail, name+"_d", 1)},
+			Entries: []queue.Entry{entry(buffer.Revenue, name+"_r", 1), entry(buffer.Detail, name+"_d", 1), logs(24_000)},
 			State:   map[string][]byte{"cursor": []byte(name)},
 		})
 		var partial *queue.PartialError
@@ -91,17 +94,26 @@ func appendHalf(ctx context.Context, q *queue.Queue, half string) {
 	}
 }
 
+// mergeAll merges what was not sent, once it is old enough.
+func mergeAll(ctx context.Context, q *queue.Queue) {
+	if _, err := q.Tidy(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+}
+
 // takeSome acknowledges a few blocks, as the fleet would.
 func takeSome(ctx context.Context, q *queue.Queue, n int) {
-	blocks, err := q.Next(ctx, n)
+	blocks, err := q.Next(ctx, n, nil)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	for _, b := range blocks {
-		name, err := metricOf(b)
-		if err == nil {
+		names, err := metricsOf(b)
+		for _, name := range names {
 			fmt.Printf("gone %s\n", name)
-			err = q.Ack(ctx, wire.Ack{Session: b.Session, Lane: b.Lane, Ranges: []wire.Range{{First: b.Seq, Last: b.Seq}}})
+		}
+		if err == nil {
+			err = q.Ack(ctx, wire.Ack{Session: b.Session, Lane: b.Lane, Ranges: []wire.Range{{First: b.First, Last: b.Seq}}})
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)

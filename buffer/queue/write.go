@@ -16,6 +16,8 @@ const (
 	deleteBatch = 500
 	// vacuumPages are given back to the file system after one commit at most.
 	vacuumPages = 256
+	// keepFree pages stay in the file for the next blocks.
+	keepFree = 16
 )
 
 // A change is one transaction on one file under way, and what memory must learn
@@ -27,10 +29,16 @@ type change struct {
 	counts  map[buffer.Lane]counts // of the lanes that change
 	lastSeq map[buffer.Lane]buffer.Seq
 	gone    []key
+	paid    int    // pages stored of those that the file was owed
+	sent    *sent  // the new mark, if it changes
+	relief  relief // how far the disk budget got, if that changes
 }
 
 // write commits all that group asks of f in one transaction.
 func (q *Queue) write(f *file, group []*op) error {
+	if err := q.restorePages(f); err != nil {
+		return err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	// One caller's impatience must not undo what others wait for.
@@ -52,6 +60,15 @@ func (q *Queue) write(f *file, group []*op) error {
 	for lane, seq := range c.lastSeq {
 		f.lastSeq[lane] = seq
 	}
+	if c.sent != nil {
+		f.sent = *c.sent
+	}
+	if c.relief != nil {
+		q.relief = c.relief
+	}
+	if c.paid > 0 {
+		q.dicts.paid(f, c.paid)
+	}
 	f.publish()
 	q.mu.Lock()
 	for _, k := range c.gone {
@@ -64,39 +81,82 @@ func (q *Queue) write(f *file, group []*op) error {
 	return nil
 }
 
+// restorePages makes sure that a file which was rebuilt gets the pages of the
+// dictionaries again that it lost.
+func (q *Queue) restorePages(f *file) error {
+	f.mu.Lock()
+	rebuilt := f.rebuilt
+	f.rebuilt = false
+	f.mu.Unlock()
+	if !rebuilt {
+		return nil
+	}
+	err := q.dicts.restore(f)
+	if err != nil {
+		f.mu.Lock()
+		f.rebuilt = true
+		f.mu.Unlock()
+	}
+	return err
+}
+
 // apply does all work of a transaction.
 func (q *Queue) apply(c *change, group []*op) error {
-	now := q.now().UnixMilli()
-	revenue := c.f.holds(buffer.Revenue)
+	sending, adding := false, false
 	for _, o := range group {
-		for _, r := range o.removes {
-			if err := c.remove(r); err != nil {
-				return err
-			}
-		}
-		for _, b := range o.appends {
-			if !c.f.holds(b.header.Lane) {
-				continue
-			}
-			if err := c.add(q.gen, q.session, b, now); err != nil {
-				return err
-			}
-		}
-		if revenue {
-			if err := c.setState(o.state); err != nil {
-				return err
-			}
-		}
-	}
-	if !revenue {
-		if err := q.evict(c, q.budget); err != nil {
+		if err := q.applyOp(c, o); err != nil {
 			return err
 		}
+		sending, adding = sending || o.sending == c.f, adding || o.adds()
+	}
+	if adding {
+		if c.f == q.telemetry {
+			if err := q.relieve(c, q.budget); err != nil {
+				return err
+			}
+		}
+		// No block without its pages; they are new only where blocks are.
+		if err := c.storePages(q.dicts.owing(c.f)); err != nil {
+			return err
+		}
+	}
+	if err := q.markSent(c, sending); err != nil {
+		return err
 	}
 	for lane, n := range c.counts {
 		if err := writeCounts(c.ctx, c.tx, lane, n); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func (q *Queue) applyOp(c *change, o *op) error {
+	for _, r := range o.removes {
+		if err := c.remove(r); err != nil {
+			return err
+		}
+	}
+	for _, b := range o.appends {
+		if !c.f.holds(b.header.Lane) {
+			continue
+		}
+		if err := c.add(q.gen, q.session, b, q.now().UnixMilli()); err != nil {
+			return err
+		}
+	}
+	if o.replace != nil && c.f.holds(o.replace.header.Lane) {
+		if err := q.replace(c, o.replace); err != nil {
+			return err
+		}
+	}
+	if o.forget != 0 {
+		if _, err := c.tx.ExecContext(c.ctx, "DELETE FROM pages WHERE id BETWEEN ? AND ?", makePageID(o.forget, 0), makePageID(o.forget+1, 0)-1); err != nil {
+			return err
+		}
+	}
+	if c.f == q.revenue {
+		return c.setState(o.state)
 	}
 	return nil
 }
@@ -128,7 +188,7 @@ func (c *change) add(gen generation, session buffer.Session, b pendingBlock, now
 	}
 	c.lastSeq[h.Lane] = seq
 	n := c.lane(h.Lane)
-	n.added(int64(h.Samples), int64(len(data)))
+	n.added(row{samples: int64(h.Samples), records: int64(h.Records), bytes: int64(len(data))})
 	c.counts[h.Lane] = n
 	return nil
 }
@@ -148,42 +208,21 @@ func (c *change) setState(state map[string][]byte) error {
 	return nil
 }
 
-// A row is what is known of a block without reading it.
-type row struct {
-	id      key
-	samples int64
-	bytes   int64
-}
-
-// rows returns at most limit blocks between two keys, the oldest first.
-func (c *change) rows(first, last key, limit int) ([]row, error) {
-	rows, err := c.tx.QueryContext(c.ctx, "SELECT id, samples, length(data) FROM blocks WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?", first, last, limit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []row
-	for rows.Next() {
-		var r row
-		if err := rows.Scan(&r.id, &r.samples, &r.bytes); err != nil {
-			return nil, err
-		}
-		out = append(out, r)
-	}
-	return out, rows.Err()
-}
-
-// remove deletes a range in batches.
+// remove deletes a range in batches. A merged block is acknowledged as a whole or
+// not at all.
 func (c *change) remove(r removal) error {
 	if !c.f.holds(r.first.lane()) {
 		return nil
 	}
 	for first := r.first; first <= r.last; {
-		rows, err := c.rows(first, r.last, deleteBatch)
+		rows, err := readRows(c.ctx, c.tx, first, r.last, deleteBatch)
 		if err != nil || len(rows) == 0 {
 			return err
 		}
 		end := rows[len(rows)-1].id
+		if !r.exact && rows[0].start() < r.first {
+			first, rows = rows[0].id+1, rows[1:]
+		}
 		if _, err := c.tx.ExecContext(c.ctx, "DELETE FROM blocks WHERE id BETWEEN ? AND ?", first, end); err != nil {
 			return err
 		}
@@ -198,7 +237,7 @@ func (c *change) remove(r removal) error {
 // forget counts a deleted row.
 func (c *change) forget(r row, reason string) {
 	n := c.lane(r.id.lane())
-	n.removed(r.samples, r.bytes, reason)
+	n.removed(r, reason)
 	c.counts[r.id.lane()] = n
 	c.gone = append(c.gone, r.id)
 }
@@ -225,6 +264,10 @@ func (f *file) vacuum(ctx context.Context) error {
 	if err != nil || free < vacuumPages || free < pages/4 {
 		return err
 	}
+	return f.incrementalVacuum(ctx)
+}
+
+func (f *file) incrementalVacuum(ctx context.Context) error {
 	rows, err := f.db.QueryContext(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumPages))
 	if err != nil {
 		return err
@@ -233,6 +276,36 @@ func (f *file) vacuum(ctx context.Context) error {
 	for rows.Next() { // each step frees pages
 	}
 	return rows.Err()
+}
+
+// giveBack gives free pages back, a few at a time, when there is nothing better to
+// do.
+func (f *file) giveBack(ctx context.Context) error {
+	for more := true; more; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var err error
+		if more, err = f.giveSome(ctx); sqlite.IsFull(err) {
+			return nil // it takes some room in the log to make more
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *file) giveSome(ctx context.Context) (more bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.usable(ctx); err != nil {
+		return false, err
+	}
+	pages, free, _, err := f.pages(ctx, f.db)
+	if err != nil || free < max(keepFree, pages/16) {
+		return false, err
+	}
+	return true, f.incrementalVacuum(ctx)
 }
 
 // checkpoint moves the write-ahead log into the file and cuts it, if there is
@@ -258,6 +331,7 @@ func (f *file) logSize() int64 {
 
 // A querier is a database or a transaction.
 type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 

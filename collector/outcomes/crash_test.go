@@ -16,7 +16,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ghostlight/buffer"
 	"ghostlight/buffer/delta"
 	"ghostlight/buffer/queue"
 	"ghostlight/buffer/wire"
@@ -210,7 +209,7 @@ func drain(t *testing.T, q *queue.Queue) []delta.Record {
 	t.Helper()
 	var out []delta.Record
 	for {
-		blocks, err := q.Next(t.Context(), 100)
+		blocks, err := q.Next(t.Context(), 100, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -218,16 +217,8 @@ func drain(t *testing.T, q *queue.Queue) []delta.Record {
 			return out
 		}
 		for _, s := range blocks {
-			h, payload, err := buffer.Open(s.Block)
-			if err != nil {
-				t.Fatal(err)
-			}
-			b, err := delta.Decode(payload, delta.DefaultLimits())
-			if err != nil {
-				t.Fatal(err)
-			}
-			out = append(out, b.Records...)
-			if err := q.Ack(t.Context(), wire.Ack{Session: h.Session, Lane: h.Lane, Ranges: []wire.Range{{First: h.Seq, Last: h.Seq}}}); err != nil {
+			out = append(out, s.Batch.Records...)
+			if err := q.Ack(t.Context(), wire.Ack{Session: s.Session, Lane: s.Lane, Ranges: []wire.Range{{First: s.First, Last: s.Seq}}}); err != nil {
 				t.Fatal(err)
 			}
 		}
