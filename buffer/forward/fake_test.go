@@ -5,12 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc64"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -19,31 +18,13 @@ import (
 	"ghostlight/buffer/wire"
 )
 
-const token = "a-node's-token"
-
-// A fleet stores blocks the way the centre does: once each, and it refuses
-// another content under a number it has.
-type fleet struct {
-	mu      sync.Mutex
-	blocks  map[blockKey]uint64 // digest
-	order   []string            // metric names as they arrived for the first time
-	samples int64
-	beats   []wire.Heartbeat
-	beatAt  []time.Time
-	verdict func(h buffer.Header) (status int, header http.Header) // nil or status 0: store it
-}
-
-type blockKey struct {
-	session buffer.Session
-	lane    buffer.Lane
-	seq     buffer.Seq
-}
-
-func newFleet() *fleet { return &fleet{blocks: map[blockKey]uint64{}} }
-
 func (f *fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Authorization") != "Bearer "+token {
 		refuse(w, http.StatusUnauthorized, "unknown token")
+		return
+	}
+	if r.URL.Path == wire.StreamPath {
+		f.stream(w, r)
 		return
 	}
 	body, err := io.ReadAll(r.Body)
@@ -67,61 +48,30 @@ func (f *fleet) heartbeat(w http.ResponseWriter, body []byte) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.beats, f.beatAt = append(f.beats, h), append(f.beatAt, time.Now())
-	answer(w, wire.HeartbeatReply{ReceivedMS: time.Now().Add(time.Minute).UnixMilli()})
+	f.set(func(f *fleet) { f.hear(h) })
+	answer(w, wire.HeartbeatReply{ReceivedMS: time.Now().Add(ahead).UnixMilli()})
 }
 
 func (f *fleet) block(w http.ResponseWriter, body []byte) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	h, payload, err := buffer.Open(body)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	if f.verdict != nil {
-		if status, header := f.verdict(h); status != 0 {
-			for k := range header {
-				w.Header().Set(k, header.Get(k))
-			}
-			refuse(w, status, "so it was decided")
-			return
-		}
-	}
-	k := blockKey{h.Session, h.Lane, h.Seq}
-	digest := crc64.Checksum(body, crc64.MakeTable(crc64.ISO))
-	held, duplicate := f.blocks[k]
-	if duplicate && held != digest {
-		refuse(w, http.StatusConflict, "another block is held under this number")
+	b, err := delta.Decode(payload, delta.DefaultLimits())
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	if !duplicate {
-		b, err := delta.Decode(payload, delta.DefaultLimits())
-		if err != nil {
-			refuse(w, http.StatusBadRequest, err.Error())
-			return
+	duplicate, status, after := f.take(delta.Stamp{Lane: h.Lane, Session: h.Session, Seq: h.Seq, First: h.First}, b)
+	if status != 0 {
+		if after > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(after.Seconds())))
 		}
-		f.blocks[k] = digest
-		f.samples += int64(b.Samples())
-		if len(b.Series) > 0 {
-			f.order = append(f.order, b.Series[0].Labels[0].Value)
-		}
+		refuse(w, status, "so it was decided")
+		return
 	}
-	answer(w, wire.Ack{Session: h.Session, Lane: h.Lane, Ranges: []wire.Range{{First: h.Seq, Last: h.Seq}}, Duplicate: duplicate})
-}
-
-func (f *fleet) names() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Clone(f.order)
-}
-
-func (f *fleet) decide(verdict func(buffer.Header) (int, http.Header)) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.verdict = verdict
+	answer(w, wire.Ack{Session: h.Session, Lane: h.Lane, Ranges: []wire.Range{{First: h.Start(), Last: h.Seq}}, Duplicate: duplicate})
 }
 
 func answer(w http.ResponseWriter, v any) {
@@ -145,7 +95,8 @@ type network struct {
 	cut    bool       // nothing can be reached
 	hang   bool       // requests go out and nothing ever comes back
 	tried  []time.Time
-	delays time.Duration // up to this much before and after
+	lag    time.Duration // before a request arrives
+	delays time.Duration // up to this much on top, before and after
 }
 
 var errCut = errors.New("connection refused")
@@ -165,8 +116,8 @@ func (n *network) fault() (cut, hang bool, kind int, before, after time.Duration
 	if n.rand != nil {
 		kind = n.rand.IntN(10)
 	}
-	if n.delays > 0 {
-		before, after = time.Duration(n.rand.Int64N(int64(n.delays))), time.Duration(n.rand.Int64N(int64(n.delays)))
+	if before = n.lag; n.delays > 0 {
+		before, after = before+time.Duration(n.rand.Int64N(int64(n.delays))), time.Duration(n.rand.Int64N(int64(n.delays)))
 	}
 	return n.cut, n.hang, kind, before, after
 }

@@ -4,9 +4,13 @@
 // It guarantees that a block leaves the buffer only after the fleet said that it
 // holds it durably, or after the fleet said that it never will, which is a
 // declared loss. It sends in the order of [Queue].Next, so that after an outage
-// fresh data arrives first. It never sends faster than answers come back (four
-// blocks in flight), never repeats at once what just failed, and never writes a
-// log line per retry.
+// fresh data arrives first: backlog on its way is bounded to half a second of what
+// the uplink carries. It never repeats at once what just failed, never writes a
+// log line per retry, and never sends more than its budget but revenue.
+//
+// It keeps one stream open (see package wire). Where the network lets none
+// through, it sends each block by a POST of its own and tries a stream again every
+// five minutes. DESIGN.md beside it tells how.
 package forward
 
 import (
@@ -17,10 +21,11 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"sync"
+	"strings"
 	"time"
 
 	"ghostlight/buffer"
+	"ghostlight/buffer/delta"
 	"ghostlight/buffer/queue"
 	"ghostlight/buffer/wire"
 )
@@ -29,9 +34,10 @@ import (
 // method means that the node's disk is in trouble, never that of the fleet; the
 // forwarder waits and tries again.
 type Queue interface {
-	// Next hands out up to max blocks in the order in which they should be sent.
-	// Each is the caller's until it is released, acknowledged or rejected.
-	Next(ctx context.Context, max int) ([]queue.Stored, error)
+	// Next hands out up to max blocks of those that allow does not refuse, in the
+	// order in which they should be sent. Each is the caller's until it is released,
+	// acknowledged or rejected.
+	Next(ctx context.Context, max int, allow func(lane buffer.Lane, fresh bool) bool) ([]queue.Stored, error)
 	// Release gives a block back: it was not acknowledged and will be sent again.
 	Release(queue.Stored)
 	// Ack forgets what the fleet holds durably.
@@ -42,18 +48,33 @@ type Queue interface {
 	Changed() <-chan struct{}
 }
 
+// A Memory keeps what must outlive a restart; the node's buffer is one.
+type Memory interface {
+	State(ctx context.Context, prefix string) (map[string][]byte, error)
+	Append(ctx context.Context, c queue.Commit) error
+}
+
 // Options configure a forwarder.
 type Options struct {
 	URL   string // the fleet's base URL, http or https
 	Token string // the node's credential, sent as bearer token
 	Queue Queue
-	// Client sends the requests; nil means one made for slow uplinks.
+	// Dial opens streams; nil means HTTP/2 to URL.
+	Dial Dialer
+	// Client sends requests where no stream can be had; nil means one made for
+	// slow uplinks.
 	Client *http.Client
-	// Heartbeat is the time between signs of life; 0 means 5 s.
+	// Heartbeat is the time between signs of life where the fleet does not say how
+	// often it wants them; 0 means 5 s.
 	Heartbeat time.Duration
-	// Timeout is how long a request may make no progress; 0 means 10 s.
+	// Timeout is how long nothing may move while an answer is due; 0 means 10 s.
 	Timeout time.Duration
-	// Info is what a heartbeat says; SentMS is filled in by the forwarder.
+	// Bandwidth bounds what is sent.
+	Bandwidth Bandwidth
+	// Memory keeps the day's use of the bandwidth; it is needed with PerDay.
+	Memory Memory
+	// Info is what a heartbeat says; SentMS and Bandwidth are filled in by the
+	// forwarder.
 	Info func() wire.Heartbeat
 	// Goodbye sends a farewell when Run ends: the node was packed up on purpose,
 	// its silence is not an outage.
@@ -63,7 +84,7 @@ type Options struct {
 	Log  *slog.Logger // gets changes of the way to the fleet; nil discards
 }
 
-func (o *Options) complete() error {
+func (o *Options) validate() error {
 	u, err := url.Parse(o.URL)
 	switch {
 	case err != nil:
@@ -76,12 +97,23 @@ func (o *Options) complete() error {
 		return errors.New("forwarding needs a queue and what heartbeats say")
 	case o.Heartbeat < 0 || o.Timeout < 0:
 		return errors.New("heartbeat and timeout must not be negative")
+	case o.Bandwidth.PerSecond < 0 || o.Bandwidth.PerDay < 0:
+		return errors.New("bandwidth must not be negative; 0 is no bound")
+	case o.Bandwidth.PerDay > 0 && o.Memory == nil:
+		return errors.New("a bandwidth per day needs a memory that outlives restarts")
 	}
+	return nil
+}
+
+func (o *Options) complete() {
 	if o.Heartbeat == 0 {
 		o.Heartbeat = 5 * time.Second
 	}
 	if o.Timeout == 0 {
 		o.Timeout = 10 * time.Second
+	}
+	if o.Dial == nil {
+		o.Dial = newHTTP2Dialer(strings.TrimRight(o.URL, "/"), o.Token, o.Timeout*3/4).dial
 	}
 	if o.Client == nil {
 		o.Client = slowUplinkClient()
@@ -92,97 +124,62 @@ func (o *Options) complete() error {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return nil
-}
-
-// Results of sending a block, the keys of [Status].Blocks.
-const (
-	ResultAcked     = "acked"     // the fleet holds it now
-	ResultDuplicate = "duplicate" // the fleet held it already
-	ResultRejected  = "rejected"  // the fleet never will: a declared loss
-	ResultFailed    = "failed"    // not known; it will be sent again
-)
-
-// Reasons of losses that the fleet's answer declares.
-const (
-	LostConflict = "conflict" // the fleet holds another block of that number: a cloned data folder
-	LostRefused  = "refused"  // the fleet will never take it
-)
-
-// A Status is what is known of the way to the fleet.
-type Status struct {
-	Up        bool
-	Since     time.Time // of the last change of Up, or of the start
-	LastError string    // of the last request that failed, kept while up
-	// Blocks counts answers by lane and result.
-	Blocks map[buffer.Lane]map[string]int64
-	// ClockOffset is the fleet's clock less the node's, to within half a round
-	// trip; it is known after the first heartbeat.
-	ClockOffset time.Duration
-	ClockKnown  bool
 }
 
 // A Forwarder sends blocks and heartbeats. Run it once.
 type Forwarder struct {
-	o    Options
-	base string
+	o      Options
+	base   string
+	codec  *delta.Codec
+	budget *budget
+	clock  *clock
+	state  *state
 
-	mu     sync.Mutex // guards status
-	status Status
+	// What follows belongs to Run's goroutine.
+	acks     settler
+	diskBad  bool // the node's buffer failed last
+	troubles int  // its failures in a row
 }
 
 // New checks the options.
 func New(o Options) (*Forwarder, error) {
-	if err := o.complete(); err != nil {
+	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	base := o.URL
-	for len(base) > 0 && base[len(base)-1] == '/' {
-		base = base[:len(base)-1]
+	o.complete()
+	codec, err := delta.NewCodec(delta.DefaultLimits())
+	if err != nil {
+		return nil, err
 	}
-	return &Forwarder{o: o, base: base, status: Status{Since: time.Now(), Blocks: map[buffer.Lane]map[string]int64{}}}, nil
+	return &Forwarder{
+		o: o, base: strings.TrimRight(o.URL, "/"), codec: codec,
+		budget: newBudget(o.Bandwidth), clock: &clock{}, state: newState(time.Now()),
+		acks: settler{done: make(chan error, 1)},
+	}, nil
 }
 
-// Status returns a copy of what is known now.
-func (f *Forwarder) Status() Status {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	s := f.status
-	s.Blocks = make(map[buffer.Lane]map[string]int64, len(f.status.Blocks))
-	for lane, results := range f.status.Blocks {
-		s.Blocks[lane] = map[string]int64{}
-		for result, n := range results {
-			s.Blocks[lane][result] = n
-		}
+// info is what a heartbeat says now.
+func (f *Forwarder) info(now time.Time, goodbye bool) wire.Heartbeat {
+	h := f.o.Info()
+	h.SentMS, h.Goodbye, h.Bandwidth = now.UnixMilli(), goodbye, f.budget.report(now)
+	return h
+}
+
+// disk notes what came of a call to the node's buffer, says once when it fails,
+// and returns how long to leave it alone.
+func (f *Forwarder) disk(err error) time.Duration {
+	switch {
+	case err == nil:
+		f.diskBad, f.troubles = false, 0
+		return 0
+	case errors.Is(err, context.Canceled):
+		return 0
 	}
-	return s
-}
-
-func (f *Forwarder) count(lane buffer.Lane, result string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.status.Blocks[lane] == nil {
-		f.status.Blocks[lane] = map[string]int64{}
+	f.state.failed(err)
+	if !f.diskBad {
+		f.o.Log.Error("buffer cannot be read or written; forwarding tries again", slog.Any("error", err))
 	}
-	f.status.Blocks[lane][result]++
-}
-
-func (f *Forwarder) failed(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.status.LastError = err.Error()
-}
-
-func (f *Forwarder) setUp(up bool, now time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.status.Up != up {
-		f.status.Up, f.status.Since = up, now
-	}
-}
-
-func (f *Forwarder) setClock(offset time.Duration) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.status.ClockOffset, f.status.ClockKnown = offset, true
+	f.diskBad = true
+	f.troubles++
+	return delay(f.troubles, f.o.Rand)
 }

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"ghostlight/buffer/queue"
@@ -24,6 +26,8 @@ const (
 	// sendBuffer bounds what the kernel holds of a body. On a 256 kb/s uplink the
 	// usual megabytes would delay fresh data by half a minute.
 	sendBuffer = 32 << 10
+	// postHead is about what the head of a request takes.
+	postHead = 300
 	// longestPause bounds what the fleet may ask for by Retry-After.
 	longestPause = 5 * time.Minute
 )
@@ -31,23 +35,29 @@ const (
 // slowUplinkClient keeps few connections and little unsent data. It follows no
 // redirect: a captive portal is not the fleet.
 func slowUplinkClient() *http.Client {
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
+	const timeout = 10 * time.Second
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
 			MaxIdleConnsPerHost: maxInFlight + 1,
 			IdleConnTimeout:     90 * time.Second,
-			TLSHandshakeTimeout: 10 * time.Second,
-			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-				conn, err := dialer.DialContext(ctx, network, address)
-				if tcp, ok := conn.(*net.TCPConn); ok {
-					// A larger buffer only delays: not worth failing for.
-					_ = tcp.SetWriteBuffer(sendBuffer)
-				}
-				return conn, err
-			},
+			TLSHandshakeTimeout: timeout,
+			DialContext:         slowUplinkDialer(timeout),
 		},
+	}
+}
+
+// slowUplinkDialer makes connections that hold little unsent data.
+func slowUplinkDialer(timeout time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
+	dialer := &net.Dialer{Timeout: timeout, KeepAlive: 15 * time.Second}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dialer.DialContext(ctx, network, address)
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			// A larger buffer only delays: not worth failing for.
+			_ = tcp.SetWriteBuffer(sendBuffer)
+		}
+		return conn, err
 	}
 }
 
@@ -63,7 +73,7 @@ var errNoProgress = errors.New("no progress")
 
 // post sends body and reads the answer. It gives up when nothing moves for the
 // timeout; a slow link that moves may take its time.
-func (f *Forwarder) post(ctx context.Context, path, mediaType string, body []byte) (answer, error) {
+func (f *Forwarder) post(ctx context.Context, kind, path, mediaType string, body []byte) (answer, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watchdog := time.AfterFunc(f.o.Timeout, func() {
@@ -72,7 +82,9 @@ func (f *Forwarder) post(ctx context.Context, path, mediaType string, body []byt
 	defer watchdog.Stop()
 	progress := func() { watchdog.Reset(f.o.Timeout) }
 
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.base+path, &watchedReader{r: bytes.NewReader(body), progress: progress})
+	watched := &watchedReader{r: bytes.NewReader(body), progress: progress}
+	defer func() { f.spend(kind, watched.read.Load()) }()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.base+path, watched)
 	if err != nil {
 		return answer{}, err
 	}
@@ -104,11 +116,13 @@ func cause(ctx context.Context, err error) error {
 type watchedReader struct {
 	r        io.Reader
 	progress func()
+	read     atomic.Int64 // bytes; the transport may read on after its answer
 }
 
 func (w *watchedReader) Read(p []byte) (int, error) {
 	n, err := w.r.Read(p[:min(len(p), chunk)])
 	if n > 0 {
+		w.read.Add(int64(n))
 		w.progress()
 	}
 	return n, err
@@ -137,7 +151,13 @@ type verdict struct {
 
 // send sends one block and does with it what the answer says.
 func (f *Forwarder) send(ctx context.Context, s queue.Stored) verdict {
-	a, err := f.post(ctx, wire.BlocksPath, wire.BlockType, s.Block)
+	sealed, err := s.Seal(f.codec)
+	s = bare(s)
+	if err != nil {
+		// It was read from the buffer whole and will not get better.
+		return f.reject(ctx, s, LostRefused, fmt.Errorf("block cannot be coded: %w", err))
+	}
+	a, err := f.post(ctx, SentBlocks, wire.BlocksPath, wire.BlockType, sealed)
 	if err != nil {
 		return verdict{block: s, result: ResultFailed, err: err, link: true}
 	}
@@ -146,8 +166,8 @@ func (f *Forwarder) send(ctx context.Context, s queue.Stored) verdict {
 		return f.acknowledge(ctx, s, a)
 	case a.status == http.StatusTooManyRequests || a.status == http.StatusServiceUnavailable:
 		return verdict{block: s, result: ResultFailed, err: a.error(), pause: a.retryAfter, busy: true}
-	case a.final():
-		return f.reject(ctx, s, a)
+	case final(a.status) && a.refusal() != "":
+		return f.reject(ctx, s, lossOf(a.status), a.error())
 	default:
 		return verdict{block: s, result: ResultFailed, err: a.error(), link: true}
 	}
@@ -174,34 +194,46 @@ func covers(ack wire.Ack, s queue.Stored) bool {
 		return false
 	}
 	for _, r := range ack.Ranges {
-		if r.First <= s.Seq && s.Seq <= r.Last {
+		if r.First <= s.First && s.Seq <= r.Last {
 			return true
 		}
 	}
 	return false
 }
 
-// final reports whether the fleet itself says that it will never take the block.
-// What speaks of the credential or the address, or comes from something in
-// between, says nothing of the block.
-func (a answer) final() bool {
-	switch a.status {
+// final reports whether a status, if the fleet itself sends it, says that it will
+// never take the block. What speaks of the credential or the address says nothing
+// of the block.
+func final(status int) bool {
+	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed,
-		http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusMisdirectedRequest, http.StatusTooEarly:
+		http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusMisdirectedRequest, http.StatusTooEarly,
+		http.StatusTooManyRequests:
 		return false
 	}
-	return a.status >= 400 && a.status < 500 && a.refusal() != ""
+	return status >= 400 && status < 500
 }
 
-func (f *Forwarder) reject(ctx context.Context, s queue.Stored, a answer) verdict {
-	reason := LostRefused
-	if a.status == http.StatusConflict {
-		reason = LostConflict
+// lossOf is the reason of the loss that a final status declares.
+func lossOf(status int) string {
+	if status == http.StatusConflict {
+		return LostConflict
 	}
+	return LostRefused
+}
+
+func (f *Forwarder) reject(ctx context.Context, s queue.Stored, reason string, why error) verdict {
 	if err := f.o.Queue.Reject(ctx, s, reason); err != nil {
 		return verdict{block: s, result: ResultFailed, err: err, busy: true}
 	}
-	return verdict{block: s, result: ResultRejected, err: a.error()}
+	return verdict{block: s, result: ResultRejected, err: why}
+}
+
+// tellRejected says that a block is lost.
+func (f *Forwarder) tellRejected(s queue.Stored, why error) {
+	f.state.failed(why)
+	f.o.Log.Error("fleet will never take this block: declared lost; after a conflict, make sure that no copy of this data folder is in use",
+		slog.String("lane", s.Lane.String()), slog.Uint64("sequence", uint64(s.Seq)), slog.Any("error", why))
 }
 
 // refusal is the fleet's reason, empty if the answer is not a [wire.Refusal].
@@ -230,14 +262,12 @@ func (a answer) error() error {
 
 // beat sends one heartbeat. nil means that the fleet lives and knows the node.
 func (f *Forwarder) beat(ctx context.Context, goodbye bool) error {
-	h := f.o.Info()
 	sent := time.Now()
-	h.SentMS, h.Goodbye = sent.UnixMilli(), goodbye
-	body, err := json.Marshal(h)
+	body, err := json.Marshal(f.info(sent, goodbye))
 	if err != nil {
 		return fmt.Errorf("encode heartbeat: %w", err)
 	}
-	a, err := f.post(ctx, wire.HeartbeatPath, "application/json", body)
+	a, err := f.post(ctx, SentReports, wire.HeartbeatPath, "application/json", body)
 	if err != nil {
 		return err
 	}
@@ -248,7 +278,15 @@ func (f *Forwarder) beat(ctx context.Context, goodbye bool) error {
 	if err := json.Unmarshal(a.body, &reply); err != nil || reply.ReceivedMS == 0 {
 		return errors.New("the answer to the heartbeat is not the fleet's: is something else answering for it?")
 	}
-	middle := sent.Add(time.Since(sent) / 2)
-	f.setClock(time.UnixMilli(reply.ReceivedMS).Sub(middle))
+	f.clock.note(sent, time.Now(), reply.ReceivedMS)
 	return nil
+}
+
+// spend counts a request; one whose body nobody took was not sent.
+func (f *Forwarder) spend(kind string, body int64) {
+	if body == 0 {
+		return
+	}
+	f.state.sent(kind, int(body)+postHead)
+	f.budget.spend(onUplink(int(body)+postHead), time.Now())
 }

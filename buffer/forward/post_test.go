@@ -11,35 +11,33 @@ import (
 	"time"
 
 	"ghostlight/buffer"
-	"ghostlight/buffer/delta"
 	"ghostlight/buffer/forward"
 	"ghostlight/buffer/queue"
 	"ghostlight/buffer/wire"
 )
 
-// overLoopback runs a forwarder of its own client against a server until done
-// says so, and returns its status then.
-func overLoopback(t *testing.T, h http.Handler, done func(*queue.Queue, forward.Status) bool) (*queue.Queue, forward.Status) {
+// overLoopback runs a forwarder with its own ways of sending against a server
+// until done says so, and returns its status then.
+func overLoopback(t *testing.T, server *httptest.Server, done func(*pile, forward.Status) bool) (*pile, forward.Status) {
 	t.Helper()
-	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	q, err := queue.Open(t.Context(), queue.Options{Dir: t.TempDir(), DiskBudget: 1 << 20})
+	q := newPile()
+	q.add(queue.Entry{Lane: buffer.Revenue, Batch: metric("m")})
+	f, err := forward.New(forward.Options{URL: server.URL, Token: token, Queue: q, Goodbye: true, Info: func() wire.Heartbeat { return wire.Heartbeat{Session: q.session} }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { q.Close() })
-	s := delta.Series{Labels: []delta.Label{{Name: "__name__", Value: "m"}}, Samples: make([]delta.Sample, 3)}
-	if err := q.Append(t.Context(), queue.Commit{Entries: []queue.Entry{{Lane: buffer.Revenue, Batch: delta.Batch{Series: []delta.Series{s}}}}}); err != nil {
-		t.Fatal(err)
-	}
-	f, err := forward.New(forward.Options{URL: server.URL, Token: token, Queue: q, Info: func() wire.Heartbeat { return wire.Heartbeat{Session: q.Session()} }})
-	if err != nil {
-		t.Fatal(err)
-	}
+	status := runUntil(t, f, func() bool { return done(q, f.Status()) })
+	return q, status
+}
+
+// runUntil runs a forwarder until done says so, and returns its status then.
+func runUntil(t testing.TB, f *forward.Forwarder, done func() bool) forward.Status {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
 	go func() { stopped <- f.Run(ctx) }()
-	for deadline := time.Now().Add(20 * time.Second); !done(q, f.Status()); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Errorf("gave up waiting: %+v", f.Status())
 			break
@@ -50,17 +48,17 @@ func overLoopback(t *testing.T, h http.Handler, done func(*queue.Queue, forward.
 	if err := <-stopped; err != nil {
 		t.Error(err)
 	}
-	return q, status
+	return status
 }
 
-func TestBlocksAndHeartbeatsOverARealConnection(t *testing.T) {
+func TestAFleetOfHTTP1GetsRequests(t *testing.T) {
 	fleet := newFleet()
-	_, status := overLoopback(t, fleet, func(q *queue.Queue, _ forward.Status) bool { return q.Drained() })
-	if !status.Up || status.LastError != "" {
+	_, status := overLoopback(t, httptest.NewServer(fleet), func(q *pile, _ forward.Status) bool { return q.drained() })
+	if !status.Up || status.Mode != forward.ModePost {
 		t.Errorf("status %+v", status)
 	}
-	if fleet.samples != 3 || len(fleet.beats) == 0 {
-		t.Errorf("fleet got %d samples and %d heartbeats", fleet.samples, len(fleet.beats))
+	if fleet.tally().samples != 2 || len(fleet.told()) < 2 {
+		t.Errorf("fleet got %d samples and %d heartbeats", fleet.tally().samples, len(fleet.told()))
 	}
 }
 
@@ -74,11 +72,11 @@ func TestACaptivePortalIsNotTheFleet(t *testing.T) {
 		"JSON": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"ok":true}`) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			q, status := overLoopback(t, portal, func(_ *queue.Queue, s forward.Status) bool { return s.LastError != "" })
+			q, status := overLoopback(t, httptest.NewServer(portal), func(_ *pile, s forward.Status) bool { return s.LastError != "" })
 			if status.Up {
 				t.Errorf("status %+v", status)
 			}
-			if s := q.Stats()[buffer.Revenue]; s.Waiting != 3 || s.LostTotal() != 0 {
+			if s := q.Stats()[buffer.Revenue]; s.Waiting != 2 || s.LostTotal() != 0 {
 				t.Errorf("revenue %+v: something left the buffer", s)
 			}
 		})
@@ -125,20 +123,13 @@ func TestASlowLinkThatMovesIsNotGivenUp(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBench(t)
-				b.useClient(&http.Client{Transport: slowLink{RoundTripper: b.net, pause: tc.pause}})
-				body := make([]byte, 64<<10)
-				for i := range body {
-					body[i] = byte(i * i >> 3 * 31)
-				}
-				for i := range body { // does not compress
-					body[i] ^= byte(uint32(i) * 2654435761 >> 13)
-				}
-				b.addRecord(buffer.Revenue, body)
+				b := onlyPosts(t)
+				b.opts.Client = &http.Client{Transport: slowLink{RoundTripper: b.net, pause: tc.pause}}
+				b.queue.add(queue.Entry{Lane: buffer.Revenue, Batch: noise("big", 64<<10)})
 				b.start()
 				defer func() { b.stop() }()
 				time.Sleep(5 * time.Minute)
-				if got := b.queue.Drained(); got != tc.drained {
+				if got := b.queue.drained(); got != tc.drained {
 					t.Errorf("drained %v, want %v: %+v", got, tc.drained, b.fwd.Status())
 				}
 			})

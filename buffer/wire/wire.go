@@ -48,7 +48,23 @@ type Heartbeat struct {
 	Goodbye  bool                      `json:"goodbye,omitempty"`  // packed up on purpose: silence after this is not dark
 	StartMS  int64                     `json:"start_ms"`           // when the agent started
 	Restarts int64                     `json:"restarts"`           // starts of this data folder so far, less one
+
+	Bandwidth *Bandwidth `json:"bandwidth,omitempty"` // nil: the node may send what it likes
 }
+
+// Bandwidth is how far a node has used the budget of its uplink for the day, UTC.
+type Bandwidth struct {
+	DayBytes  int64 `json:"day_bytes"`  // sent today, packet headers estimated
+	DayBudget int64 `json:"day_budget"` // 0: only the rate is bounded
+	// Withheld lanes wait in the buffer, all of them or only their backlog.
+	Withheld map[buffer.Lane]string `json:"withheld,omitempty"`
+}
+
+// What waits of a lane that is withheld.
+const (
+	WithheldAll     = "all"
+	WithheldBacklog = "backlog"
+)
 
 // LaneStats counts one lane of one data folder over its whole life.
 // Produced = acknowledged + lost + waiting, always.
@@ -59,6 +75,14 @@ type LaneStats struct {
 	Waiting  int64            `json:"waiting"`           // samples in the buffer now
 	Blocks   int64            `json:"blocks"`            // blocks in the buffer now
 	Bytes    int64            `json:"bytes"`             // their bytes
+	Records  RecordStats      `json:"records,omitzero"`  // what is not a metric, counted apart
+}
+
+// RecordStats counts the records of one lane as [LaneStats] counts samples.
+type RecordStats struct {
+	Produced int64            `json:"produced"`
+	Lost     map[string]int64 `json:"lost,omitempty"`
+	Waiting  int64            `json:"waiting"`
 }
 
 // LostTotal sums the declared losses.

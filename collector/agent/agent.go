@@ -145,6 +145,7 @@ func (n *node) run(ctx context.Context, ln net.Listener) error {
 	g.Go(func() error { return n.monitor.Run(gctx) })
 	g.Go(func() error { return n.healer.Run(gctx) })
 	g.Go(func() error { return n.watch(gctx) })
+	g.Go(func() error { return n.tidy(gctx) })
 	g.Go(func() error { return daemon.Serve(gctx, ln, n.page) })
 	err = g.Wait()
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {

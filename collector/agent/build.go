@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -49,6 +50,7 @@ type node struct {
 	healer   *heal.Healer
 	forward  *forward.Forwarder
 	page     http.Handler
+	merged   atomic.Int64 // blocks that became part of larger ones
 
 	mu   sync.Mutex
 	held func() // ends the hold of the last flush; guarded by mu
@@ -225,7 +227,8 @@ func (n *node) verify(ctx context.Context) error {
 func (n *node) buildForwarder() error {
 	var err error
 	n.forward, err = forward.New(forward.Options{
-		URL: n.cfg.Fleet.URL, Token: n.cfg.Fleet.Token, Queue: n.queue, Info: n.heartbeat, Log: n.log,
+		URL: n.cfg.Fleet.URL, Token: n.cfg.Fleet.Token, Queue: n.queue, Memory: n.queue, Info: n.heartbeat, Log: n.log,
+		Bandwidth: forward.Bandwidth{PerSecond: int64(n.cfg.Fleet.Bandwidth.BytesPerSecond), PerDay: int64(n.cfg.Fleet.Bandwidth.BytesPerDay)},
 	})
 	return err
 }

@@ -33,7 +33,13 @@ func (n *node) status() page.Status {
 
 func (n *node) uplink() page.Uplink {
 	st := n.forward.Status()
-	u := page.Uplink{Up: st.Up}
+	u := page.Uplink{Up: st.Up, Mode: st.Mode}
+	for _, s := range st.Sent {
+		u.SentBytes += s.Bytes
+	}
+	if b := st.Bandwidth; b != nil {
+		u.Bandwidth = &page.Bandwidth{DayBytes: b.DayBytes, DayBudget: b.DayBudget, Withheld: b.Withheld}
+	}
 	if !st.Since.IsZero() {
 		u.SinceMS = st.Since.UnixMilli()
 	}
@@ -51,7 +57,7 @@ func (n *node) lanes() map[buffer.Lane]page.Lane {
 		lost := st.LostTotal()
 		out[lane] = page.Lane{
 			Produced: st.Produced, Acked: st.Produced - lost - st.Waiting, Waiting: st.Waiting, Lost: lost, LostBy: st.Lost,
-			Blocks: st.Blocks, Bytes: st.Bytes, Refused: refused[lane],
+			Blocks: st.Blocks, Bytes: st.Bytes, Refused: refused[lane], RecordsLostBy: st.Records.Lost,
 		}
 	}
 	return out

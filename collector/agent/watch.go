@@ -34,25 +34,9 @@ func (n *node) watch(ctx context.Context) error {
 func (n *node) gather(ctx context.Context) error {
 	g := self.NewGatherer(time.Now().UnixMilli(), n.cfg.Node.Name)
 	g.Gauge("ghostlight_agent_info", "The agent's version.", 1, "version", daemon.Version)
-	refused := n.sink.Refused()
-	for lane, st := range n.queue.Stats() {
-		name := lane.String()
-		g.Counter("ghostlight_buffer_samples_produced_total", "Samples committed to the buffer.", float64(st.Produced), "lane", name)
-		for reason, lost := range st.Lost {
-			g.Counter("ghostlight_buffer_samples_lost_total", "Samples given up, by declared reason.", float64(lost), "lane", name, "reason", reason)
-		}
-		g.Counter("ghostlight_buffer_samples_refused_total", "Samples not taken because there was no room.", float64(refused[lane]), "lane", name)
-		g.Gauge("ghostlight_buffer_blocks", "Blocks waiting in the buffer.", float64(st.Blocks), "lane", name)
-		g.Gauge("ghostlight_buffer_bytes", "Their size in bytes.", float64(st.Bytes), "lane", name)
-	}
-	up := n.forward.Status()
-	g.Gauge("ghostlight_uplink_up", "1 if the fleet answers, 0 if not.", number(up.Up))
-	for lane, results := range up.Blocks {
-		for result, count := range results {
-			g.Counter("ghostlight_forward_blocks_total", "Blocks sent, by the fleet's answer.", float64(count), "lane", lane.String(), "result", result)
-		}
-	}
-	for reason, dropped := range n.sink.Dropped() {
+	n.gatherBuffer(g)
+	n.gatherUplink(g)
+	for reason, dropped := range sorted(n.sink.Dropped()) {
 		g.Counter("ghostlight_otlp_points_dropped_total", "Points received over OTLP that cannot become samples.", float64(dropped), "reason", reason)
 	}
 	n.tail.Gather(g)

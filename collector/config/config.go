@@ -66,6 +66,16 @@ type Fleet struct {
 	URL string `yaml:"url"`
 	// Token is this node's credential at the fleet; it also opens POST /api/flush on the node's page.
 	Token string `yaml:"token"`
+	// Bandwidth bounds what is sent to the fleet, for an uplink that is metered or shared with sales.
+	Bandwidth Bandwidth `yaml:"bandwidth"`
+}
+
+// Bandwidth bounds what is sent. What must wait stays in the buffer.
+type Bandwidth struct {
+	// BytesPerSecond is the most that is sent in a second, at least 1KiB; 0 is no limit.
+	BytesPerSecond strictyaml.Bytes `yaml:"bytes_per_second"`
+	// BytesPerDay is the most that is sent in a day, UTC, at least 1MiB; 0 is no limit. From 70 % of it traces and logs wait, from 85 % old detail, from 95 % all detail, and at 100 % all but revenue.
+	BytesPerDay strictyaml.Bytes `yaml:"bytes_per_day"`
 }
 
 // Page is the listener of the node's page.

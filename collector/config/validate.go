@@ -22,6 +22,8 @@ const (
 	maxInterval = time.Hour
 	minDisk     = 16 << 20
 	minMemory   = 24 << 20
+	minSecond   = 1 << 10 // bytes sent
+	minDay      = 1 << 20
 )
 
 // Validate checks every field by itself; strictyaml calls it and adds lines.
@@ -31,6 +33,7 @@ func (c *Config) Validate() error {
 		required("data_dir", c.DataDir, "name a folder to keep data in"),
 		address("fleet.url", c.Fleet.URL),
 		required("fleet.token", c.Fleet.Token, "write the token that the fleet gave this node"),
+		c.Fleet.Bandwidth.validate(),
 		listener("page.listen", c.Page.Listen, false),
 		c.Scrape.validate(),
 		interval("host.interval", c.Host.Interval),
@@ -54,6 +57,17 @@ func (n Node) validate() error {
 		if probe.Validate() != nil {
 			errs = append(errs, strictyaml.Fieldf(f.path, "%q is not a name: 1 to 63 characters of a-z, 0-9, '-', '_', '.'", f.value))
 		}
+	}
+	return errors.Join(errs...)
+}
+
+func (b Bandwidth) validate() error {
+	var errs []error
+	if b.BytesPerSecond != 0 && b.BytesPerSecond < minSecond {
+		errs = append(errs, strictyaml.Fieldf("fleet.bandwidth.bytes_per_second", "must be at least %s; 0 is no limit", strictyaml.Bytes(minSecond)))
+	}
+	if b.BytesPerDay != 0 && b.BytesPerDay < minDay {
+		errs = append(errs, strictyaml.Fieldf("fleet.bandwidth.bytes_per_day", "must be at least %s; 0 is no limit", strictyaml.Bytes(minDay)))
 	}
 	return errors.Join(errs...)
 }
@@ -211,6 +225,8 @@ func (c *Config) crossCheck() error {
 				errs = append(errs, refuse(c.name, at, s.node, "is called %q like another; give each its own name", o.Name))
 			case ind.Validate() != nil:
 				errs = append(errs, refuse(c.name, at, s.node, "%q cannot be measured: %v", o.Name, ind.Validate()))
+			case ind.Outcome == nil && ind.Journey == nil:
+				errs = append(errs, refuse(c.name, at, s.node, "%q counts what an agent does not (%s): it counts outcomes and journeys", o.Name, ind))
 			case ind.Outcome != nil && c.Edgecore == nil:
 				errs = append(errs, refuse(c.name, at, s.node, "%q counts outcomes, which need the section edgecore", o.Name))
 			case ind.Journey != nil && !journeys[ind.Journey.Name]:

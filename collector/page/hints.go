@@ -55,6 +55,9 @@ func hints(s Status, runs []journeyLook) []hint {
 	if d := s.Host.DiskUsed; d != nil && *d > 0.95 {
 		out = append(out, hint{fmt.Sprintf("The disk is %.0f %% full", 100**d), []string{"Remove files that are not Ghostlight's or edgecore's. Revenue has space set aside, everything else is thinned by itself."}})
 	}
+	if b := s.Uplink.Bandwidth; b != nil && len(b.Withheld) > 0 {
+		out = append(out, hint{"Today's bandwidth is nearly used up", []string{"Sales do not need it, and revenue still goes to the centre.", "The rest waits here until midnight UTC. If it must not, ring whoever runs the fleet: fleet.bandwidth in agent.yaml says how much a day may send."}})
+	}
 	if !s.Uplink.Up && s.Uplink.SinceMS > 0 {
 		out = append(out, hint{"The centre cannot be reached", []string{"Sales do not need it, and everything is kept until it is reached.", "Check the cable, the SIM and the power of the router; the node reconnects by itself."}})
 	}

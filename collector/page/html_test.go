@@ -97,6 +97,10 @@ func TestRender(t *testing.T) {
 	stale.Journeys[0].LastMS -= time.Hour.Milliseconds()
 	down := evening()
 	down.Edgecore.Up, down.Edgecore.Error, down.Journeys = false, "connection refused", nil
+	metered := evening()
+	metered.Uplink.Mode = "post"
+	metered.Uplink.Bandwidth = &page.Bandwidth{DayBytes: 9 << 20, DayBudget: 10 << 20, Withheld: map[buffer.Lane]string{buffer.Detail: "backlog", buffer.Logs: "all"}}
+	metered.Lanes[buffer.Logs] = page.Lane{RecordsLostBy: map[string]int64{"sampled": 31}}
 	for _, c := range []struct {
 		name   string
 		status page.Status
@@ -108,6 +112,7 @@ func TestRender(t *testing.T) {
 		{"stale", stale, []string{"Nobody can tell whether checkout works here"}, []string{"Checkout works here"}},
 		{"no-journey", quietNode, []string{"only its signals vouch for it"}, []string{"Checkout works here"}},
 		{"edgecore-down", down, []string{"edgecore does not answer"}, []string{"Checkout works here"}},
+		{"metered", metered, []string{"9.0 MiB", "10.0 MiB", "backlog waits for tomorrow", "31 records sampled", "lets no stream through", "bandwidth is nearly used up"}, []string{"Centre unreachable"}},
 		{"nothing", page.Status{}, []string{"It is not known how this node is"}, []string{"Checkout works here", ">0 %"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -26,7 +26,8 @@ type appearance struct {
 }
 
 type laneRow struct {
-	Name string
+	Name     string
+	Withheld string // what of it waits for the next day's bandwidth
 	Lane
 }
 
@@ -51,6 +52,9 @@ func look(s Status) appearance {
 	a := appearance{Status: s}
 	for _, l := range buffer.Lanes() {
 		row := laneRow{Name: l.String(), Lane: s.Lanes[l]}
+		if b := s.Uplink.Bandwidth; b != nil {
+			row.Withheld = b.Withheld[l]
+		}
 		a.Rows = append(a.Rows, row)
 		a.Waiting += row.Waiting
 		a.LostAll += row.Lost

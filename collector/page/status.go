@@ -29,19 +29,33 @@ type Uplink struct {
 	Up        bool   `json:"up"`
 	SinceMS   int64  `json:"since_ms"`             // when it went up or down; 0: nothing was tried yet
 	LastError string `json:"last_error,omitempty"` // why the last attempt failed; empty while up
+	// Mode is how data travels: "stream", or "post" where the network lets no stream
+	// through; empty until the fleet answered once.
+	Mode      string     `json:"mode,omitempty"`
+	SentBytes int64      `json:"sent_bytes"`          // since the agent started
+	Bandwidth *Bandwidth `json:"bandwidth,omitempty"` // nil: nothing bounds what is sent
+}
+
+// Bandwidth is how far the uplink's budget is used.
+type Bandwidth struct {
+	DayBytes  int64 `json:"day_bytes"`  // sent today, UTC
+	DayBudget int64 `json:"day_budget"` // 0: only the rate is bounded
+	// Withheld says what waits for the next day: "all" of a lane or its "backlog".
+	Withheld map[buffer.Lane]string `json:"withheld,omitempty"`
 }
 
 // Lane counts one lane of the buffer over the life of the data folder, in
 // samples. Produced = Acked + Lost + Waiting.
 type Lane struct {
-	Produced int64            `json:"produced"`
-	Acked    int64            `json:"acked"`             // held by the fleet
-	Waiting  int64            `json:"waiting"`           // in the buffer now
-	Lost     int64            `json:"lost"`              // given up, sum of LostBy
-	LostBy   map[string]int64 `json:"lost_by,omitempty"` // by declared reason
-	Blocks   int64            `json:"blocks"`            // blocks in the buffer now
-	Bytes    int64            `json:"bytes"`             // their bytes
-	Refused  int64            `json:"refused,omitempty"` // samples refused since start because the lane was full; never acknowledged to their producer
+	Produced      int64            `json:"produced"`
+	Acked         int64            `json:"acked"`                     // held by the fleet
+	Waiting       int64            `json:"waiting"`                   // in the buffer now
+	Lost          int64            `json:"lost"`                      // given up, sum of LostBy
+	LostBy        map[string]int64 `json:"lost_by,omitempty"`         // by declared reason
+	Blocks        int64            `json:"blocks"`                    // blocks in the buffer now
+	Bytes         int64            `json:"bytes"`                     // their bytes
+	RecordsLostBy map[string]int64 `json:"records_lost_by,omitempty"` // what is not a metric, by declared reason
+	Refused       int64            `json:"refused,omitempty"`         // samples refused since start because the lane was full; never acknowledged to their producer
 }
 
 // Health is the node's score and what it is made of.

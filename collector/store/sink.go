@@ -62,7 +62,6 @@ type Sink struct {
 
 	mu       sync.Mutex
 	seen     seen                      // guarded by mu
-	told     told                      // guarded by mu
 	refused  map[buffer.Lane]int64     // samples, guarded by mu
 	dropped  map[string]int64          // points that could not become samples, by reason; guarded by mu
 	refusing map[buffer.Lane]time.Time // lanes in trouble and when they last refused; guarded by mu
@@ -81,13 +80,12 @@ func New(o Options) (*Sink, error) {
 	}
 	return &Sink{
 		queue: o.Queue, lanes: o.Lanes, tap: o.Tap, traces: o.Traces, logs: o.Logs, log: o.Log,
-		seen: newSeen(seenSeries), told: newTold(), refused: map[buffer.Lane]int64{}, dropped: map[string]int64{}, refusing: map[buffer.Lane]time.Time{},
+		seen: newSeen(seenSeries), refused: map[buffer.Lane]int64{}, dropped: map[string]int64{}, refusing: map[buffer.Lane]time.Time{},
 	}, nil
 }
 
 // Write stores the samples of one batch, those left out that repeat the series'
-// last time. A metric's unit and help are stored with its first block and every
-// hour; its type always. After an error none of them counts as stored, though those of the
+// last time. After an error none of them counts as stored, though those of the
 // revenue lane may be: writing them again is harmless.
 func (s *Sink) Write(ctx context.Context, b delta.Batch) error {
 	if err := s.gate.enter(ctx); err != nil {
@@ -96,16 +94,12 @@ func (s *Sink) Write(ctx context.Context, b delta.Batch) error {
 	defer s.gate.leave()
 	s.mu.Lock()
 	fresh, claim := s.seen.claim(b.Series)
-	telling := s.told.strip(fresh, time.Now())
 	s.mu.Unlock()
 	entries := s.split(fresh)
 	if err := s.append(ctx, entries, nil); err != nil {
 		s.release(err, fresh, claim)
 		return err
 	}
-	s.mu.Lock()
-	s.told.stored(telling, time.Now())
-	s.mu.Unlock()
 	s.tap(delta.Batch{Series: fresh})
 	return nil
 }

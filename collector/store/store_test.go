@@ -342,49 +342,19 @@ func TestExporter(t *testing.T) {
 	}
 }
 
-func TestUnitAndHelpAreStoredOnceAndNowAndThen(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := &disk{}
-		s := newSink(t, d)
-		at := int64(0)
-		full := delta.Meta{Type: delta.Counter, Unit: "seconds", Help: "How long."}
-		write := func(meta delta.Meta) (delta.Meta, error) {
-			at++
-			one := series("a_seconds_total", at)
-			one.Meta = meta
-			err := s.Write(t.Context(), batch(one))
-			if err != nil {
-				return delta.Meta{}, err
-			}
-			if one.Meta != meta {
-				t.Error("the caller's series was changed")
-			}
-			return d.commits[len(d.commits)-1].Entries[0].Batch.Series[0].Meta, nil
-		}
-		expect := func(meta, want delta.Meta) {
-			t.Helper()
-			got, err := write(meta)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("metadata stored (-want +got):\n%s", diff)
-			}
-		}
-		// What was refused has told nothing.
-		d.fail = func(queue.Commit) error { return queue.ErrFull }
-		if _, err := write(full); !errors.Is(err, queue.ErrFull) {
+// A series whose unit or help came and went would be two to the dictionary.
+func TestMetadataStayWithTheirSeries(t *testing.T) {
+	d := &disk{}
+	s := newSink(t, d)
+	want := delta.Meta{Type: delta.Counter, Unit: "seconds", Help: "How long."}
+	for at := range int64(3) {
+		one := series("a_seconds_total", at+1)
+		one.Meta = want
+		if err := s.Write(t.Context(), batch(one)); err != nil {
 			t.Fatal(err)
 		}
-		d.fail = nil
-		expect(full, full)
-		expect(full, delta.Meta{Type: delta.Counter})
-		changed := full
-		changed.Help = "How long it took."
-		expect(changed, changed)
-		expect(changed, delta.Meta{Type: delta.Counter})
-		time.Sleep(tellAgain)
-		expect(changed, changed)
-		expect(changed, delta.Meta{Type: delta.Counter})
-	})
+		if diff := cmp.Diff(want, d.commits[at].Entries[0].Batch.Series[0].Meta); diff != "" {
+			t.Errorf("metadata of write %d (-want +got):\n%s", at, diff)
+		}
+	}
 }

@@ -115,6 +115,9 @@ func agent() []Metric {
 		{"ghostlight_buffer_bytes", Gauge, []string{"lane"}},
 		{"ghostlight_uplink_up", Gauge, nil},
 		{"ghostlight_forward_blocks_total", Counter, []string{"lane", "result"}},
+		{"ghostlight_forward_bytes_total", Counter, []string{"kind"}},
+		{"ghostlight_forward_mode", Gauge, []string{"mode"}},
+		{"ghostlight_forward_streams_total", Counter, nil},
 		{"ghostlight_agent_info", Gauge, []string{"version"}},
 	}
 }

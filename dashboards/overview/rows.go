@@ -236,6 +236,22 @@ func uplink() board.Row {
 			Description: "Blocks sent each second, by what the centre said. Rejected blocks are declared losses.",
 			Queries:     []board.Query{{Expr: rate("ghostlight_forward_blocks_total", "", "venue, result"), Legend: "{{venue}} {{result}}"}},
 		},
+		{
+			Title: "Bytes sent", Unit: "Bps", Width: 8, Height: 8, Min: ptr(0),
+			Description: "What the node sends the centre each second, headers of packets not counted.",
+			Queries:     []board.Query{{Expr: rate("ghostlight_forward_bytes_total", "", "venue"), Legend: "{{venue}}"}},
+		},
+		{
+			Title: "Way to the centre", Kind: board.Timeline, Unit: "short", Width: 8, Height: 8,
+			Description: "Whether data travels by a stream. A network that lets none through costs more bytes, and loses nothing.",
+			Mappings:    []board.Mapping{{Value: "0", Text: "none, or single requests", Color: warn}, {Value: "1", Text: "stream", Color: good}},
+			Queries:     []board.Query{{Expr: `min by (venue) (ghostlight_forward_mode{venue=~"$venue", mode="stream"})`, Legend: "{{venue}}"}},
+		},
+		{
+			Title: "Streams begun", Unit: "short", Width: 8, Height: 8, Min: ptr(0), Decimals: ptr(0),
+			Description: "How often the node connected anew.",
+			Queries:     []board.Query{{Expr: orZero(increase("ghostlight_forward_streams_total", "", "venue")), Legend: "{{venue}}"}},
+		},
 	}}
 }
 
