@@ -117,7 +117,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	group.Go(func() error { return r.nodes.Run(ctx) })
 	group.Go(func() error { return r.evidence.Run(ctx) })
 	group.Go(func() error { return r.ingest.Run(ctx) })
-	group.Go(func() error { return daemon.Serve(ctx, ln, handler) })
+	group.Go(func() error { return daemon.Serve(ctx, ln, handler, ingest.Tune) })
 	if otlp != nil {
 		group.Go(func() error { return r.doors.ServeGRPC(ctx, otlp) })
 		a.log.Info("fleet takes OTLP over gRPC", "address", otlp.Addr().String())
@@ -182,8 +182,8 @@ func (a *App) openIngest(ctx context.Context, r *rooms) (err error) {
 	limits.Series = a.cfg.Limits.SeriesPerBlock
 	r.ingest, err = ingest.New(ctx, ingest.Options{
 		Dir: a.cfg.DataDir, Store: r.store, Series: r.series, Nodes: r.nodes, Learner: r.metadata, Identify: identify,
-		Appliers:   []ingest.Applier{r.nodes, r.evidence, r.sales, r.ledger},
-		BlockBytes: int64(a.cfg.Limits.BlockBytes), Decode: limits, JournalBytes: int64(a.cfg.Limits.JournalBytes), Limits: nodeLimits(a.cfg),
+		Appliers: []ingest.Applier{r.nodes, r.evidence, r.sales, r.ledger},
+		Silence:  a.cfg.DarkAfter.D(), BlockBytes: int64(a.cfg.Limits.BlockBytes), Decode: limits, JournalBytes: int64(a.cfg.Limits.JournalBytes), Limits: nodeLimits(a.cfg),
 		TrimEvery: a.o.TrimEvery, BarrierAge: a.o.BarrierAge, Metrics: r.metrics, Log: a.log,
 	})
 	if err != nil {

@@ -36,7 +36,7 @@ var (
 	nodeLabels = []string{"region", "venue", "node"}
 	liveDesc   = prometheus.NewDesc("ghostlight_fleet_node_live", "1 while the node is heard, 0 while it is dark, packed up or was never heard.", nodeLabels, nil)
 	seenDesc   = prometheus.NewDesc("ghostlight_fleet_node_last_seen_seconds", "When the node was last heard, Unix time.", nodeLabels, nil)
-	offsetDesc = prometheus.NewDesc("ghostlight_fleet_node_clock_offset_seconds", "The node's clock less the centre's at its last heartbeat, transit included.", nodeLabels, nil)
+	offsetDesc = prometheus.NewDesc("ghostlight_fleet_node_clock_offset_seconds", "The node's clock less the centre's by its last words, the least transit of them included.", nodeLabels, nil)
 )
 
 // Describe implements [prometheus.Collector].

@@ -23,8 +23,8 @@ type Config struct {
 	DataDir string `yaml:"data_dir"`
 	// Retention is how long samples are kept, at least 1d. The default is 1y.
 	Retention strictyaml.Duration `yaml:"retention"`
-	// DarkAfter is the silence after which a node is dark, at least 1s. The
-	// default is 15s.
+	// DarkAfter is the silence after which a node is dark, at least 1s. Nodes are
+	// told it, and say something three times as often. The default is 15s.
 	DarkAfter strictyaml.Duration `yaml:"dark_after"`
 	// Nodes are the nodes of the fleet. Nobody else is let in.
 	Nodes []Node `yaml:"nodes"`
@@ -107,12 +107,14 @@ func (n Node) Source() buffer.Source {
 
 // Limits bound what one node can send and what waits to be stored.
 type Limits struct {
-	// BlockBytes is the largest block, 1KiB to 4MiB. The default is 4MiB.
+	// BlockBytes is the largest block, 1KiB to 4MiB. A stream takes frames of as
+	// much, but not above 1MiB. The default is 4MiB.
 	BlockBytes strictyaml.Bytes `yaml:"block_bytes"`
 	// SeriesPerBlock is the most series of one block. The default is 50000.
 	SeriesPerBlock int `yaml:"series_per_block"`
 	// JournalBytes is how much may be acknowledged and wait to be stored for
-	// good, at least 16MiB; beyond it nodes are told to wait. The default is 1GiB.
+	// good, at least 16MiB, at eight bytes a sample and a little more; beyond it
+	// nodes are told to wait. The default is 1GiB.
 	JournalBytes strictyaml.Bytes `yaml:"journal_bytes"`
 	// RequestBytes is the largest remote write or OTLP request, 64KiB to 64MiB, as
 	// it travels and decompressed. The default is 16MiB.

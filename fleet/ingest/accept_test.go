@@ -243,9 +243,9 @@ func TestHeartbeat(t *testing.T) {
 }
 
 func TestFullJournalWithholdsAcks(t *testing.T) {
-	body := block(t, buffer.Revenue, 1, 100)
-	r := newRig(t, t.TempDir(), func(o *Options) { o.JournalBytes = int64(len(body)) + 10 })
-	r.send(body)
+	// Room for one block: eight bytes a sample, and some for names and head.
+	r := newRig(t, t.TempDir(), func(o *Options) { o.JournalBytes = 8*100 + 600 })
+	r.send(block(t, buffer.Revenue, 1, 100))
 	status, answer := r.post(wire.BlocksPath, sohoToken, block(t, buffer.Revenue, 2, 100))
 	if status != http.StatusServiceUnavailable || !strings.Contains(answer, "journal is full") {
 		t.Fatalf("answered %d: %s", status, answer)

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -20,7 +21,10 @@ import (
 func (i *Ingest) apply(ctx context.Context) error {
 	failing := 0 // rounds in a row
 	for {
-		blocks, err := i.journal.after(ctx, i.applied.Load(), groupBlocks, groupBytes)
+		blocks, err := i.journal.next(ctx, i.applied.Load(), groupBlocks, groupBytes)
+		if err = damaged(err); errors.Is(err, errDamaged) {
+			return err
+		}
 		switch {
 		case err != nil || len(blocks) == 0:
 		case failing < blameAfter:
@@ -70,9 +74,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // An opened block is one of a group on its way to the stores.
 type opened struct {
 	journalled
-	header buffer.Header
-	batch  delta.Batch
-	aside  []asideRow // what the stores cannot take
+	content
+	aside []asideRow // what the stores cannot take
 }
 
 // applyGroup stores blocks, their records by way of the function given; an error
@@ -81,14 +84,19 @@ type opened struct {
 func (i *Ingest) applyGroup(ctx context.Context, blocks []journalled, records func(context.Context, []opened) error) error {
 	group := make([]opened, len(blocks))
 	for n, b := range blocks {
-		if _, err := i.o.Store.Register(ctx, b.source); err != nil {
+		var err error
+		if group[n], err = i.open(ctx, b); err != nil {
 			return err
 		}
-		group[n] = i.open(b)
-		if err := i.o.Learner.Learn(ctx, group[n].batch.Series); err != nil {
+		if _, err := i.o.Store.Register(ctx, group[n].source); err != nil {
 			return err
 		}
-		if err := i.insertSamples(ctx, &group[n]); err != nil {
+		if err := i.learn(ctx, &group[n]); err != nil {
+			return err
+		}
+	}
+	for _, alike := range alikes(group) {
+		if err := i.insertSamples(ctx, alike); err != nil {
 			return err
 		}
 	}
@@ -108,23 +116,106 @@ func (i *Ingest) applyGroup(ctx context.Context, blocks []journalled, records fu
 	return nil
 }
 
-// open decodes a journalled block. One that could be decoded when it was accepted
-// and cannot now, because this build or its limits are others, is a dead letter.
-func (i *Ingest) open(b journalled) opened {
-	out := opened{journalled: b}
-	header, payload, err := buffer.Open(b.body)
-	if err == nil {
-		out.header = header
-		out.batch, err = i.unpack(payload)
-	}
-	if err != nil {
-		i.metrics.samples.WithLabelValues("dead").Add(float64(header.Samples))
-		out.batch = delta.Batch{}
-		out.aside = append(out.aside, asideRow{
-			reason: "undecodable", detail: err.Error(), samples: int64(header.Samples), records: int64(header.Records), body: b.body,
-		})
+// alikes sorts the blocks of a group by node and names; those whose names have no
+// known hash stay alone.
+func alikes(group []opened) (out [][]*opened) {
+	where := map[namesKey]int{}
+	for n := range group {
+		b := &group[n]
+		if b.batch.Samples() == 0 {
+			continue
+		}
+		key := namesKey{b.source, b.names}
+		at, ok := where[key]
+		if !ok || b.names == 0 {
+			at = len(out)
+			where[key], out = at, append(out, nil)
+		}
+		out[at] = append(out[at], b)
 	}
 	return out
+}
+
+// open returns what a journalled block holds. One that could be decoded when it
+// was accepted and cannot now, because this build or its limits are others, is a
+// dead letter. An error says that the journal cannot be read now.
+func (i *Ingest) open(ctx context.Context, b journalled) (opened, error) {
+	out := opened{journalled: b}
+	if b.ready != nil {
+		out.content = *b.ready
+		return out, nil
+	}
+	src, c, err := i.parse(ctx, b)
+	switch {
+	case err == nil:
+		out.source = src
+	case errors.Is(err, errRecord), errors.Is(err, buffer.ErrCorrupt), errors.Is(err, errUndecodable):
+		i.metrics.samples.WithLabelValues("dead").Add(float64(c.header.Samples))
+		c.batch = delta.Batch{}
+		out.aside = append(out.aside, asideRow{
+			reason: "undecodable", detail: err.Error(), samples: int64(c.header.Samples), records: int64(c.header.Records), body: b.body,
+		})
+	default:
+		return out, err
+	}
+	out.content = c
+	return out, nil
+}
+
+// errUndecodable means that a sealed block is whole and yet cannot be read.
+var errUndecodable = errors.New("block cannot be decoded")
+
+// parse reads a block of the journal: a record, which says itself whose it is, or
+// one that is sealed.
+func (i *Ingest) parse(ctx context.Context, b journalled) (src buffer.Source, c content, err error) {
+	if !bytes.HasPrefix(b.body, []byte(blockMagic)) {
+		var payload []byte
+		if c.header, payload, err = buffer.Open(b.body); err != nil {
+			return b.source, c, fmt.Errorf("%w: %w", errUndecodable, err)
+		}
+		if c.batch, err = i.unpack(payload); err != nil {
+			return b.source, c, fmt.Errorf("%w: %w", errUndecodable, err)
+		}
+		return b.source, c, nil
+	}
+	h, err := parseHead(b.body)
+	if err != nil {
+		return b.source, c, err
+	}
+	var names []delta.Series
+	if h.series > 0 {
+		c.names = h.names
+		key := namesKey{h.source, h.names}
+		names, err = i.names.get(key, func() ([]delta.Series, error) { return i.journal.readNames(ctx, key) })
+		if err != nil {
+			return b.source, c, err
+		}
+	}
+	c.batch, err = h.batch(names)
+	c.header = h.header
+	return h.source, c, err
+}
+
+// maxLearned bounds the lists of series whose metadata are known to be kept.
+const maxLearned = 4096
+
+// learned are lists of series whose metadata are kept.
+type learned map[namesKey]bool
+
+// learn keeps what the series of a block say of themselves.
+func (i *Ingest) learn(ctx context.Context, b *opened) error {
+	key := namesKey{b.source, b.names}
+	if len(b.batch.Series) == 0 || b.names != 0 && i.learned[key] {
+		return nil
+	}
+	if err := i.o.Learner.Learn(ctx, b.batch.Series); err != nil {
+		return err
+	}
+	if len(i.learned) >= maxLearned || i.learned == nil {
+		i.learned = learned{}
+	}
+	i.learned[key] = true
+	return nil
 }
 
 // unpack decodes a payload. One that breaks the decoder is not decodable.
@@ -137,14 +228,27 @@ func (i *Ingest) unpack(payload []byte) (batch delta.Batch, err error) {
 	return i.codec.Decode(payload)
 }
 
-func (i *Ingest) insertSamples(ctx context.Context, b *opened) error {
-	if b.batch.Samples() == 0 {
-		return nil
+// insertSamples stores the samples of blocks that have the same names.
+func (i *Ingest) insertSamples(ctx context.Context, blocks []*opened) error {
+	batches := make([]delta.Batch, len(blocks))
+	for n, b := range blocks {
+		batches[n] = b.batch
 	}
-	res, err := i.o.Series.Insert(ctx, b.source, b.batch)
+	results, err := i.o.Series.Insert(ctx, blocks[0].source, blocks[0].names, batches...)
 	if err != nil {
 		return err
 	}
+	for n, b := range blocks {
+		if err := i.sortOut(b, results[n]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sortOut counts what became of the samples of a block, and sets those aside that
+// could not be stored.
+func (i *Ingest) sortOut(b *opened, res tsdb.Result) error {
 	i.metrics.samples.WithLabelValues("stored").Add(float64(res.Stored))
 	i.metrics.samples.WithLabelValues("nan").Add(float64(res.NaN))
 	for _, part := range []struct {

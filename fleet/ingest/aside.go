@@ -36,7 +36,7 @@ type DeadLetter struct {
 	At      time.Time // when it was found
 	Samples int64
 	Records int64
-	Block   []byte // sealed, readable like any block
+	Block   []byte // sealed, readable like any block; what is undecodable is as it lay in the journal
 }
 
 // putAside stores what could not be applied of a group. Rows of a block that is
@@ -194,6 +194,7 @@ type aside struct{ journal *journal }
 var (
 	parkedDesc = prometheus.NewDesc("ghostlight_fleet_parked_samples", "Samples too far in the future, kept until they can be stored.", nil, nil)
 	stuckDesc  = prometheus.NewDesc("ghostlight_fleet_stuck_records", "Records that their store did not take, kept and tried again every hour.", nil, nil)
+	damageDesc = prometheus.NewDesc("ghostlight_fleet_journal_lost_blocks", "Acknowledged blocks that could not be read any more when the journal was found damaged, ever.", nil, nil)
 	deadDesc   = prometheus.NewDesc("ghostlight_fleet_dead_samples_total", "Accepted samples that can never be stored, ever, by node and reason.",
 		[]string{"region", "venue", "node", "reason"}, nil)
 	deadRecordsDesc = prometheus.NewDesc("ghostlight_fleet_dead_records_total", "Accepted records that can never be stored, ever, by node and reason.",
@@ -204,6 +205,7 @@ var (
 func (a *aside) Describe(ch chan<- *prometheus.Desc) {
 	ch <- parkedDesc
 	ch <- stuckDesc
+	ch <- damageDesc
 	ch <- deadDesc
 	ch <- deadRecordsDesc
 }
@@ -212,18 +214,21 @@ func (a *aside) Describe(ch chan<- *prometheus.Desc) {
 func (a *aside) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	var parked float64
-	if err := a.journal.read.QueryRowContext(ctx, `SELECT coalesce(sum(samples), 0) FROM parked`).Scan(&parked); err != nil {
-		ch <- prometheus.NewInvalidMetric(parkedDesc, err)
-		return
+	for _, sum := range []struct {
+		desc  *prometheus.Desc
+		query string
+	}{
+		{parkedDesc, `SELECT coalesce(sum(samples), 0) FROM parked`},
+		{stuckDesc, `SELECT coalesce(sum(records), 0) FROM stuck`},
+		{damageDesc, `SELECT coalesce(sum(lost), 0) FROM damage`},
+	} {
+		var n float64
+		if err := a.journal.read.QueryRowContext(ctx, sum.query).Scan(&n); err != nil {
+			ch <- prometheus.NewInvalidMetric(sum.desc, err)
+			return
+		}
+		ch <- prometheus.MustNewConstMetric(sum.desc, prometheus.GaugeValue, n)
 	}
-	ch <- prometheus.MustNewConstMetric(parkedDesc, prometheus.GaugeValue, parked)
-	var stuck float64
-	if err := a.journal.read.QueryRowContext(ctx, `SELECT coalesce(sum(records), 0) FROM stuck`).Scan(&stuck); err != nil {
-		ch <- prometheus.NewInvalidMetric(stuckDesc, err)
-		return
-	}
-	ch <- prometheus.MustNewConstMetric(stuckDesc, prometheus.GaugeValue, stuck)
 	rows, err := a.journal.read.QueryContext(ctx, `SELECT source, reason, samples, records FROM dead_totals`)
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(deadDesc, err)

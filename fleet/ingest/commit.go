@@ -3,33 +3,43 @@ package ingest
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
 
 	"ghostlight/buffer"
+	"ghostlight/buffer/delta"
 	"ghostlight/buffer/wire"
 )
 
-// errConflict means that another block of the same session, lane and sequence was
-// accepted before.
-var errConflict = errors.New("this sequence is held with another content: the data folder was copied or restored; start it with a new session")
+// What two blocks of the same sequences mean: a cloned data folder.
+var (
+	errConflict = errors.New("this sequence is held with another content: the data folder was copied or restored; start it with a new session")
+	errOverlap  = errors.New("some of these sequences are held and some are not: the data folder was copied or restored; start it with a new session")
+)
 
 // A post is one block that waits to be committed.
 type post struct {
-	source  buffer.Source
-	door    string // empty: the block is numbered by its sender, which is an agent
-	header  buffer.Header
-	body    []byte
-	digest  [sha256.Size]byte
-	outcome chan<- outcome // capacity 1
+	source    buffer.Source
+	door      string // empty: the block is numbered by its sender, which is an agent
+	header    buffer.Header
+	batch     delta.Batch
+	digest    [digestSize]byte // of the batch
+	names     uint64           // hash of the names of its series
+	body      []byte           // the block as the journal keeps it
+	described []byte           // its names as the journal keeps them; nil if it seems to hold them
+	size      int64            // of the memory of batches that it holds until it is answered
+	outcome   chan<- outcome   // with room for the answer
 }
 
-// An outcome answers a post: err is errConflict, or nil once the block is durable,
-// or anything else when it may or may not be.
+const digestSize = 16
+
+// An outcome answers a post: err is errConflict or errOverlap, or nil once the
+// block is durable, or anything else when it may or may not be.
 type outcome struct {
+	of        buffer.Header
+	size      int64      // of the post
 	held      wire.Range // the run of accepted sequences around the block
 	duplicate bool
 	err       error
@@ -42,35 +52,48 @@ func (j *journal) commit(ctx context.Context, posts []post) ([]outcome, error) {
 	if err != nil {
 		return nil, fmt.Errorf("commit to journal: %w", err)
 	}
-	outcomes := make([]outcome, len(posts))
-	var last int64
-	for i, p := range posts {
-		o, id, err := acceptAny(ctx, tx, p)
+	outcomes, ids := make([]outcome, len(posts)), make([]int64, len(posts))
+	for i := range posts {
+		outcomes[i], ids[i], err = j.acceptAny(ctx, tx, &posts[i])
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("commit to journal: %w", err), ignoreDone(tx.Rollback()))
 		}
-		outcomes[i] = o
-		last = max(last, id)
+		outcomes[i].of, outcomes[i].size = posts[i].header, posts[i].size
 	}
 	if err := tx.Commit(); err != nil {
 		return nil, errors.Join(fmt.Errorf("commit to journal: %w", err), ignoreDone(tx.Rollback()))
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for i, p := range posts {
-		if outcomes[i].err == nil && !outcomes[i].duplicate {
-			taken := Accepted{1, int64(p.header.Samples), int64(p.header.Records)}
-			if p.door == "" {
-				j.count(p.source, p.header.Lane, taken)
-			} else {
-				j.countDoor(throughDoor{p.source, p.door, p.header.Lane}, taken)
-			}
-			j.bytes += int64(len(p.body))
-			j.blocks++
+	for i := range posts {
+		if ids[i] > 0 {
+			j.committed(&posts[i], ids[i])
 		}
 	}
-	j.last = max(j.last, last)
 	return outcomes, nil
+}
+
+// committed notes a block that is durable under an id. j.mu is held.
+func (j *journal) committed(p *post, id int64) {
+	taken := Accepted{int64(p.header.Seq-p.header.Start()) + 1, int64(p.header.Samples), int64(p.header.Records)}
+	if p.door == "" {
+		j.count(p.source, p.header.Lane, taken)
+	} else {
+		j.countDoor(throughDoor{p.source, p.door, p.header.Lane}, taken)
+	}
+	if len(p.batch.Series) > 0 {
+		held, ok := j.named[p.key()]
+		if !ok {
+			held.size = int64(len(p.described))
+			j.bytes += held.size
+		}
+		held.last = id
+		j.named[p.key()] = held
+	}
+	j.bytes += int64(len(p.body))
+	j.blocks++
+	j.last = max(j.last, id)
+	j.handover.put(id, handed{p.source, max(p.size, batchBytes(&p.batch)), content{p.header, p.names, p.batch}})
 }
 
 func ignoreDone(err error) error {
@@ -80,12 +103,12 @@ func ignoreDone(err error) error {
 	return err
 }
 
-// acceptAny stores one block, whoever numbered it.
-func acceptAny(ctx context.Context, tx *sql.Tx, p post) (o outcome, id int64, err error) {
+// acceptAny stores one block, whoever numbered it; id is 0 if it is not stored.
+func (j *journal) acceptAny(ctx context.Context, tx *sql.Tx, p *post) (o outcome, id int64, err error) {
 	if p.door == "" {
-		return accept(ctx, tx, p)
+		return j.accept(ctx, tx, p)
 	}
-	if id, err = insertBlock(ctx, tx, p); err != nil {
+	if id, err = j.insertBlock(ctx, tx, p); err != nil {
 		return outcome{}, 0, err
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO door_totals VALUES (?, ?, ?, 1, ?, ?) ON CONFLICT DO UPDATE SET
@@ -94,32 +117,39 @@ func acceptAny(ctx context.Context, tx *sql.Tx, p post) (o outcome, id int64, er
 	return outcome{}, id, err
 }
 
-func insertBlock(ctx context.Context, tx *sql.Tx, p post) (id int64, err error) {
-	res, err := tx.ExecContext(ctx, `INSERT INTO blocks (source, body) VALUES (?, ?)`, p.source.String(), p.body)
+// insertBlock stores a block, with the names of its series if need be.
+func (j *journal) insertBlock(ctx context.Context, tx *sql.Tx, p *post) (id int64, err error) {
+	if err := j.needNames(ctx, tx, p); err != nil {
+		return 0, err
+	}
+	names := sql.NullInt64{Int64: int64(p.names), Valid: len(p.batch.Series) > 0}
+	res, err := tx.ExecContext(ctx, `INSERT INTO blocks (source, names, body) VALUES (?, ?, ?)`, p.source.String(), names, p.body)
 	if err != nil {
 		return 0, err
 	}
 	return res.LastInsertId()
 }
 
-// accept stores one block unless it is held already; id is 0 then.
-func accept(ctx context.Context, tx *sql.Tx, p post) (o outcome, id int64, err error) {
-	held, ok, err := around(ctx, tx, p)
-	if err != nil {
+// accept stores one block unless its sequences are held already.
+func (j *journal) accept(ctx context.Context, tx *sql.Tx, p *post) (o outcome, id int64, err error) {
+	held, err := around(ctx, tx, p)
+	switch {
+	case err != nil:
 		return outcome{}, 0, err
-	}
-	if ok {
+	case held.First <= p.header.Start() && held.Last >= p.header.Seq:
 		same, err := sameContent(ctx, tx, p)
 		if err == nil && !same {
 			return outcome{err: errConflict}, 0, nil
 		}
 		return outcome{held: held, duplicate: true}, 0, err
+	case held.Last >= p.header.Start():
+		return outcome{err: errOverlap}, 0, nil
 	}
-	if id, err = insertBlock(ctx, tx, p); err != nil {
+	if id, err = j.insertBlock(ctx, tx, p); err != nil {
 		return outcome{}, 0, err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO digests VALUES (?, ?, ?, ?, ?, ?)`,
-		p.source.String(), int64(p.header.Session), p.header.Lane, int64(p.header.Seq), id, p.digest[:])
+	_, err = tx.ExecContext(ctx, `INSERT INTO digests (source, session, lane, seq, first, block, digest) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		p.source.String(), int64(p.header.Session), p.header.Lane, int64(p.header.Seq), int64(p.header.Start()), id, p.digest[:])
 	if err != nil {
 		return outcome{}, 0, err
 	}
@@ -127,38 +157,39 @@ func accept(ctx context.Context, tx *sql.Tx, p post) (o outcome, id int64, err e
 	return outcome{held: held}, id, err
 }
 
-// around returns the run of accepted sequences that holds the block.
-func around(ctx context.Context, tx *sql.Tx, p post) (held wire.Range, ok bool, err error) {
+// around returns the last run of accepted sequences that begins at p's last or
+// before; the zero range if there is none.
+func around(ctx context.Context, tx *sql.Tx, p *post) (held wire.Range, err error) {
 	var first, last int64
 	err = tx.QueryRowContext(ctx, `SELECT first, last FROM ranges WHERE source = ? AND session = ? AND lane = ? AND first <= ? ORDER BY first DESC LIMIT 1`,
 		p.source.String(), int64(p.header.Session), p.header.Lane, int64(p.header.Seq)).Scan(&first, &last)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return wire.Range{}, false, nil
-	case err != nil:
-		return wire.Range{}, false, err
+	if errors.Is(err, sql.ErrNoRows) {
+		return wire.Range{}, nil
 	}
-	return wire.Range{First: buffer.Seq(first), Last: buffer.Seq(last)}, last >= int64(p.header.Seq), nil
+	return wire.Range{First: buffer.Seq(first), Last: buffer.Seq(last)}, err
 }
 
-// sameContent reports whether a held block has the content of p. One so old that
-// its digest was given up is taken for a repeat.
-func sameContent(ctx context.Context, tx *sql.Tx, p post) (bool, error) {
+// sameContent reports whether a held block of p's sequences has the content of p.
+// One so old that its digest was given up, or is of an older kind, is taken for a
+// repeat; so is one whose sequences are held as other blocks: they were merged, or
+// taken apart, after they had arrived.
+func sameContent(ctx context.Context, tx *sql.Tx, p *post) (bool, error) {
 	var digest []byte
-	err := tx.QueryRowContext(ctx, `SELECT digest FROM digests WHERE source = ? AND session = ? AND lane = ? AND seq = ?`,
-		p.source.String(), int64(p.header.Session), p.header.Lane, int64(p.header.Seq)).Scan(&digest)
+	err := tx.QueryRowContext(ctx, `SELECT digest FROM digests WHERE source = ? AND session = ? AND lane = ? AND seq = ? AND coalesce(first, seq) = ?`,
+		p.source.String(), int64(p.header.Session), p.header.Lane, int64(p.header.Seq), int64(p.header.Start())).Scan(&digest)
 	if errors.Is(err, sql.ErrNoRows) {
 		return true, nil
 	}
-	return bytes.Equal(digest, p.digest[:]), err
+	return len(digest) != digestSize || bytes.Equal(digest, p.digest[:]), err
 }
 
 // extend adds the block to the accepted runs: it may lengthen one, or join two.
-func extend(ctx context.Context, tx *sql.Tx, p post) (wire.Range, error) {
-	source, session, lane, seq := p.source.String(), int64(p.header.Session), p.header.Lane, int64(p.header.Seq)
-	first, last, samples, records := seq, seq, int64(p.header.Samples), int64(p.header.Records)
-	rows, err := tx.QueryContext(ctx, `DELETE FROM ranges WHERE source = ?1 AND session = ?2 AND lane = ?3 AND (first = ?4 + 1 OR (last = ?4 - 1 AND first =
-		(SELECT max(r.first) FROM ranges r WHERE r.source = ?1 AND r.session = ?2 AND r.lane = ?3 AND r.first < ?4))) RETURNING first, last, samples, records`, source, session, lane, seq)
+func extend(ctx context.Context, tx *sql.Tx, p *post) (wire.Range, error) {
+	source, session, lane := p.source.String(), int64(p.header.Session), p.header.Lane
+	first, last, samples, records := int64(p.header.Start()), int64(p.header.Seq), int64(p.header.Samples), int64(p.header.Records)
+	rows, err := tx.QueryContext(ctx, `DELETE FROM ranges WHERE source = ?1 AND session = ?2 AND lane = ?3 AND (first = ?5 + 1 OR (last = ?4 - 1 AND first =
+		(SELECT max(r.first) FROM ranges r WHERE r.source = ?1 AND r.session = ?2 AND r.lane = ?3 AND r.first < ?4))) RETURNING first, last, samples, records`,
+		source, session, lane, first, last)
 	if err != nil {
 		return wire.Range{}, err
 	}

@@ -61,7 +61,7 @@ func (i *Ingest) Take(ctx context.Context, src buffer.Source, door string, bytes
 		if err != nil {
 			return err
 		}
-		posts, size = append(posts, p), size+len(p.body)
+		posts, size = append(posts, p), size+len(p.body)+len(p.described)
 	}
 	if err := i.journal.room(size); err != nil {
 		return &Pressure{Reason: "journal_full", After: doorWait, Says: err.Error()}
@@ -95,7 +95,7 @@ func (i *Ingest) charge(src buffer.Source, bytes int, parts []Part) error {
 		return err
 	}
 	for _, part := range parts {
-		if err := i.limits.note(src, part.Lane, part.Batch.Series); err != nil {
+		if err := i.limits.note(src, part.Lane, 0, part.Batch.Series); err != nil {
 			return err
 		}
 	}
@@ -104,16 +104,16 @@ func (i *Ingest) charge(src buffer.Source, bytes int, parts []Part) error {
 
 // seal makes a block of a part.
 func (i *Ingest) seal(src buffer.Source, door string, part Part) (post, error) {
-	payload, err := i.codec.Encode(nil, part.Batch)
-	if err != nil {
-		return post{}, fmt.Errorf("seal what came by %s: %w", door, err)
-	}
 	h := buffer.Header{
 		Kind: buffer.SelfContained, Lane: part.Lane, Session: i.session, Seq: buffer.Seq(i.seq.Add(1)),
 		Samples: uint32(part.Batch.Samples()), Records: uint32(len(part.Batch.Records)),
 	}
 	h.MinTime, h.MaxTime = part.Batch.TimeRange()
-	return post{source: src, door: door, header: h, body: buffer.Seal(h, payload)}, nil
+	p := post{source: src, door: door, header: h, batch: part.Batch, names: delta.NamesHash(part.Batch.Series)}
+	if err := i.write(&p); err != nil {
+		return post{}, fmt.Errorf("keep what came by %s: %w", door, err)
+	}
+	return p, nil
 }
 
 // pressureOf words an error of the journal for whoever sent the request.

@@ -123,6 +123,9 @@ func (j *journal) trim(ctx context.Context, mark int64) error {
 		if err == nil {
 			_, err = tx.ExecContext(ctx, `DELETE FROM blocks WHERE id IN (SELECT id FROM blocks WHERE id <= ? ORDER BY id LIMIT ?)`, mark, trimRows)
 		}
+		if err == nil && count < trimRows {
+			_, err = tx.ExecContext(ctx, `INSERT OR REPLACE INTO trimmed VALUES (1, ?)`, mark)
+		}
 		if err == nil {
 			err = tx.Commit()
 		}
@@ -138,6 +141,9 @@ func (j *journal) trim(ctx context.Context, mark int64) error {
 		}
 	}
 	j.trimmed = mark
+	if err := j.trimNames(ctx, mark); err != nil {
+		return err
+	}
 	if _, err := j.db.ExecContext(ctx, `PRAGMA incremental_vacuum(1000)`); err != nil {
 		return fmt.Errorf("trim journal: %w", err)
 	}

@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,15 +12,15 @@ import (
 	"time"
 
 	"ghostlight/buffer"
+	"ghostlight/buffer/delta"
 	"ghostlight/buffer/wire"
-	"ghostlight/internal/sqlite"
 )
 
 const (
 	heartbeatBytes = 64 << 10
 	readTimeout    = 5 * time.Minute // of a block: 4 MiB at 128 kb/s
 	queueTimeout   = 10 * time.Second
-	retryAfter     = "5" // seconds
+	retryAfter     = 5 * time.Second
 )
 
 // A refusal is an error with the HTTP status and the reason that counters give.
@@ -34,11 +33,14 @@ type refusal struct {
 func (r *refusal) Error() string { return r.err.Error() }
 func (r *refusal) Unwrap() error { return r.err }
 
-// retryAfter is what the header of that name says, in seconds.
-func (r *refusal) retryAfter() string {
+// after is how long its sender is asked to wait; 0 where waiting will not help.
+func (r *refusal) after() time.Duration {
+	if r.status != http.StatusServiceUnavailable && r.status != http.StatusTooManyRequests {
+		return 0
+	}
 	var p *Pressure
 	if errors.As(r.err, &p) {
-		return strconv.Itoa(int(math.Ceil(min(p.After, agentWait).Seconds())))
+		return min(p.After, agentWait)
 	}
 	return retryAfter
 }
@@ -52,6 +54,7 @@ func (i *Ingest) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST "+wire.BlocksPath, i.door(i.serveBlock))
 	mux.Handle("POST "+wire.HeartbeatPath, i.door(i.serveHeartbeat))
+	mux.Handle("POST "+wire.StreamPath, i.door(i.serveStream))
 	return mux
 }
 
@@ -75,6 +78,15 @@ func (i *Ingest) door(serve func(w http.ResponseWriter, r *http.Request, src buf
 }
 
 func (i *Ingest) answerError(w http.ResponseWriter, src buffer.Source, err error) {
+	r := i.refused(src, err)
+	if after := r.after(); after > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(after.Seconds()))))
+	}
+	answer(w, r.status, wire.Refusal{Error: r.Error()})
+}
+
+// refused counts and notes an error of src and returns it as a refusal.
+func (i *Ingest) refused(src buffer.Source, err error) *refusal {
 	var r *refusal
 	if !errors.As(err, &r) {
 		i.log.Error("block was not taken", "source", src.String(), "error", err)
@@ -82,8 +94,7 @@ func (i *Ingest) answerError(w http.ResponseWriter, src buffer.Source, err error
 	}
 	i.metrics.refused.WithLabelValues(src.Region, src.Venue, src.Node, r.reason).Inc()
 	switch r.status {
-	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		w.Header().Set("Retry-After", r.retryAfter())
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusHTTPVersionNotSupported: // not the node's doing
 	case http.StatusConflict:
 		i.tell(src, r)
 		i.note(src, i.o.Nodes.Conflict(src))
@@ -91,7 +102,7 @@ func (i *Ingest) answerError(w http.ResponseWriter, src buffer.Source, err error
 		i.tell(src, r)
 		i.note(src, i.o.Nodes.Malformed(src))
 	}
-	answer(w, r.status, wire.Refusal{Error: r.Error()})
+	return r
 }
 
 // tell logs the first refusal of each reason to a node; counters have the rest.
@@ -147,65 +158,65 @@ func (i *Ingest) serveBlock(w http.ResponseWriter, r *http.Request, src buffer.S
 		return refuse(http.StatusServiceUnavailable, "busy", "too many blocks are being taken; try again")
 	}
 	defer i.bodies.Release(size)
-	p, err := i.read(w, r, src)
+	header, payload, err := i.read(w, r, src)
 	if err != nil {
 		return err
 	}
 	i.note(src, i.o.Nodes.Heard(src)) // a block may take minutes on a thin line
+	p, err := i.decodeBlock(r.Context(), src, header, payload)
+	if err != nil {
+		return err
+	}
+	defer i.batches.Release(p.size)
 	return i.take(w, r.Context(), p)
 }
 
-// read reads and checks one block.
-func (i *Ingest) read(w http.ResponseWriter, r *http.Request, src buffer.Source) (post, error) {
+// read reads one block and checks it.
+func (i *Ingest) read(w http.ResponseWriter, r *http.Request, src buffer.Source) (buffer.Header, []byte, error) {
+	none := buffer.Header{}
 	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return post{}, err
+		return none, nil, err
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, i.o.BlockBytes))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return post{}, refuse(http.StatusRequestEntityTooLarge, "too_large", "block has more than %d bytes", i.o.BlockBytes)
+		return none, nil, refuse(http.StatusRequestEntityTooLarge, "too_large", "block has more than %d bytes", i.o.BlockBytes)
 	case err != nil:
 		// The connection broke; whether anybody reads the answer is unknown. It
 		// must not be one that condemns the block.
-		return post{}, refuse(http.StatusServiceUnavailable, "cut_short", "block was cut short: %w", err)
+		return none, nil, refuse(http.StatusServiceUnavailable, "cut_short", "block was cut short: %w", err)
 	}
 	header, payload, err := buffer.Open(body)
 	switch {
 	case errors.Is(err, buffer.ErrVersion):
-		return post{}, refuse(http.StatusUnsupportedMediaType, "version", "%w", err)
+		return none, nil, refuse(http.StatusUnsupportedMediaType, "version", "%w", err)
 	case err != nil:
-		return post{}, refuse(http.StatusBadRequest, "corrupt", "%w", err)
-	case header.Seq > maxSeq:
-		return post{}, refuse(http.StatusBadRequest, "sequence", "sequence %d is out of range", header.Seq)
+		return none, nil, refuse(http.StatusBadRequest, "corrupt", "%w", err)
+	case header.Kind != buffer.SelfContained:
+		return none, nil, refuse(http.StatusUnprocessableEntity, "payload", "block %d of lane %s can be read only where it lay", header.Seq, header.Lane)
 	}
 	if err := i.limits.spend(src, header.Lane, len(body), int(header.Samples)); err != nil {
-		return post{}, refuse(http.StatusTooManyRequests, "node_limit", "%w", err)
+		return none, nil, refuse(http.StatusTooManyRequests, "node_limit", "%w", err)
 	}
-	if err := i.check(r.Context(), src, header, payload); err != nil {
-		return post{}, err
-	}
-	return post{source: src, header: header, body: body, digest: sha256.Sum256(body)}, nil
+	return header, payload, nil
 }
 
-// check decodes the payload: a block that cannot be applied later is refused now.
-func (i *Ingest) check(ctx context.Context, src buffer.Source, header buffer.Header, payload []byte) error {
+// decodeBlock decodes a sealed block: one that cannot be applied later is refused now.
+func (i *Ingest) decodeBlock(ctx context.Context, src buffer.Source, header buffer.Header, payload []byte) (post, error) {
 	if err := i.decode.Acquire(ctx, 1); err != nil {
-		return refuse(http.StatusServiceUnavailable, "busy", "too many blocks are being taken; try again")
+		return post{}, refuse(http.StatusServiceUnavailable, "busy", "too many blocks are being taken; try again")
 	}
 	defer i.decode.Release(1)
-	batch, err := i.codec.Decode(payload)
+	batch, err := i.unpack(payload)
 	if err != nil {
-		return refuse(http.StatusUnprocessableEntity, "payload", "block %d of lane %s cannot be decoded: %w", header.Seq, header.Lane, err)
+		return post{}, refuse(http.StatusUnprocessableEntity, "payload", "block %d of lane %s cannot be decoded: %w", header.Seq, header.Lane, err)
 	}
 	if batch.Samples() != int(header.Samples) || len(batch.Records) != int(header.Records) {
-		return refuse(http.StatusUnprocessableEntity, "counts", "block %d of lane %s holds %d samples and %d records where its header says %d and %d",
+		return post{}, refuse(http.StatusUnprocessableEntity, "counts", "block %d of lane %s holds %d samples and %d records where its header says %d and %d",
 			header.Seq, header.Lane, batch.Samples(), len(batch.Records), header.Samples, header.Records)
 	}
-	if err := i.limits.note(src, header.Lane, batch.Series); err != nil {
-		return refuse(http.StatusTooManyRequests, "node_limit", "%w", err)
-	}
-	return nil
+	return i.admit(ctx, src, header, delta.NamesHash(batch.Series), batch)
 }
 
 // take has a block committed and answers with what came of it.
@@ -219,55 +230,9 @@ func (i *Ingest) take(w http.ResponseWriter, ctx context.Context, p post) error 
 	if err != nil {
 		return err
 	}
-	return i.acknowledge(w, p, o)
-}
-
-// enqueue queues a block for its commit.
-func (i *Ingest) enqueue(ctx context.Context, p post) error {
-	wait := time.NewTimer(queueTimeout)
-	defer wait.Stop()
-	select {
-	case i.posts <- p:
-	case <-i.ended:
-		return refuse(http.StatusServiceUnavailable, "stopping", "the fleet is stopping; try again")
-	case <-ctx.Done():
-		return refuse(http.StatusServiceUnavailable, "cut_short", "the request was given up")
-	case <-wait.C:
-		return refuse(http.StatusServiceUnavailable, "busy", "too many blocks are being taken; try again")
+	if err := i.settled(o); err != nil {
+		return err
 	}
-	return nil
-}
-
-// await waits for what became of a block that was queued.
-func (i *Ingest) await(answered <-chan outcome) (outcome, error) {
-	select {
-	case o := <-answered:
-		return o, nil
-	case <-i.ended:
-	}
-	// A group that was committed before the end has been answered.
-	select {
-	case o := <-answered:
-		return o, nil
-	default:
-		return outcome{}, refuse(http.StatusServiceUnavailable, "stopping", "the fleet is stopping; try again")
-	}
-}
-
-func (i *Ingest) acknowledge(w http.ResponseWriter, p post, o outcome) error {
-	switch {
-	case errors.Is(o.err, errConflict):
-		return refuse(http.StatusConflict, "conflict", "block %d of lane %s in session %d: %w", p.header.Seq, p.header.Lane, p.header.Session, errConflict)
-	case sqlite.IsFull(o.err):
-		return refuse(http.StatusServiceUnavailable, "disk_full", "the fleet's disk is full; try again")
-	case o.err != nil:
-		return o.err
-	}
-	result := "accepted"
-	if o.duplicate {
-		result = "duplicate"
-	}
-	i.metrics.blocks.WithLabelValues(p.header.Lane.String(), result).Inc()
 	answer(w, http.StatusOK, wire.Ack{
 		Session: p.header.Session, Lane: p.header.Lane, Ranges: []wire.Range{o.held}, Duplicate: o.duplicate,
 	})

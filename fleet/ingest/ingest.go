@@ -25,9 +25,11 @@ import (
 
 // A SeriesStore keeps samples.
 type SeriesStore interface {
-	// Insert stores the samples of a batch and reports those it cannot. After an
-	// error any part of them may be stored; inserting again changes nothing.
-	Insert(ctx context.Context, src buffer.Source, batch delta.Batch) (tsdb.Result, error)
+	// Insert stores the samples of batches of one node and reports those it cannot,
+	// for each batch. names is the [delta.NamesHash] of their series, which are the
+	// same in all; it is 0 for one batch whose hash is not known. After an error
+	// any part of them may be stored; inserting again changes nothing.
+	Insert(ctx context.Context, src buffer.Source, names uint64, batches ...delta.Batch) ([]tsdb.Result, error)
 	// Barrier returns nil when everything inserted at least
 	// [Options].BarrierAge before is durable.
 	Barrier(ctx context.Context) error
@@ -55,6 +57,8 @@ type Nodes interface {
 	Heartbeat(src buffer.Source, hb wire.Heartbeat) (received time.Time, err error)
 	Conflict(src buffer.Source) error
 	Malformed(src buffer.Source) error
+	// Beat notes a sign of life that tells the node's clock, Unix milliseconds.
+	Beat(src buffer.Source, sentMS int64) (received time.Time, err error)
 }
 
 // Options make an Ingest.
@@ -67,6 +71,7 @@ type Options struct {
 	Learner      Learner
 	Identify     Identifier
 	BlockBytes   int64         // largest block taken; 0: buffer.MaxBlockBytes
+	Silence      time.Duration // after which a node is dark, which its stream is told; 0: 15 s
 	Decode       delta.Limits  // of a block's payload; zero: delta.DefaultLimits
 	JournalBytes int64         // of blocks not yet applied for good; 0: 1 GiB
 	Limits       NodeLimits    // of each node
@@ -76,7 +81,8 @@ type Options struct {
 	Now          func() time.Time // nil: time.Now
 	Log          *slog.Logger     // nil: slog.Default
 
-	retryEvery time.Duration // between attempts to apply; 0: 1 s
+	retryEvery     time.Duration // between attempts to apply; 0: 1 s
+	streamsPerNode int           // 0: streamsPerNode
 }
 
 // Ingest is the door of the centre. Make it with New; it takes blocks while Run
@@ -92,14 +98,18 @@ type Ingest struct {
 	session  buffer.Session // of the blocks that doors make
 	seq      atomic.Uint64  // the last of them
 
-	posts  chan post
-	ended  chan struct{}       // closed when Run has stopped taking posts
-	bodies *semaphore.Weighted // bytes of blocks being read or waiting for their commit
-	decode *semaphore.Weighted // blocks being decoded
+	posts   chan post
+	ended   chan struct{}       // closed when Run has stopped taking posts
+	bodies  *semaphore.Weighted // bytes of posted blocks being read or waiting for their commit
+	decode  *semaphore.Weighted // blocks being decoded
+	batches *semaphore.Weighted // memory of decoded blocks that wait for their commit
+	streams streams
 
 	work    chan struct{} // capacity 1: there is something to apply
 	applied atomic.Int64  // every block up to this id is applied; only the applier writes
 	marks   marks         // when it was
+	names   nameCache     // of blocks that are read from the journal
+	learned learned       // only the applier uses it
 
 	mu       sync.Mutex
 	progress chan struct{} // guarded by mu; closed and replaced when applied grows
@@ -115,8 +125,10 @@ type told struct {
 const (
 	maxPosts        = 128
 	maxBodies       = 64 << 20
+	maxBatches      = 64 << 20
 	defaultJournal  = 1 << 30
 	defaultTrim     = 30 * time.Second
+	defaultSilence  = 15 * time.Second
 	maxSeq          = 1 << 62
 	groupBlocks     = 64      // blocks in one commit, and in one round of applying
 	groupBytes      = 8 << 20 // their bytes, but for one block
@@ -140,6 +152,7 @@ func New(ctx context.Context, o Options) (*Ingest, error) {
 		o: o, codec: codec, log: o.Log, appliers: map[string]Applier{},
 		posts: make(chan post, maxPosts), ended: make(chan struct{}),
 		bodies: semaphore.NewWeighted(max(maxBodies, o.BlockBytes)), decode: semaphore.NewWeighted(int64(runtime.NumCPU())),
+		batches: semaphore.NewWeighted(maxBatches), streams: streams{most: o.streamsPerNode, open: map[buffer.Source][]*stream{}},
 		work: make(chan struct{}, 1), progress: make(chan struct{}), told: map[told]bool{},
 		session: buffer.Session(rand.Uint64() | 1),
 	}
@@ -151,7 +164,7 @@ func New(ctx context.Context, o Options) (*Ingest, error) {
 			i.appliers[kind] = a
 		}
 	}
-	if i.journal, err = openJournal(ctx, o.Dir, o.JournalBytes); err != nil {
+	if i.journal, err = openJournal(ctx, o.Dir, codec, o.JournalBytes, o.Now(), o.Log); err != nil {
 		return nil, fmt.Errorf("open ingest: %w", err)
 	}
 	i.applied.Store(i.journal.trimmed)
@@ -169,6 +182,9 @@ func (o Options) withDefaults() Options {
 	if o.Decode == (delta.Limits{}) {
 		o.Decode = delta.DefaultLimits()
 	}
+	if o.Silence <= 0 {
+		o.Silence = defaultSilence
+	}
 	if o.JournalBytes <= 0 {
 		o.JournalBytes = defaultJournal
 	}
@@ -177,6 +193,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.retryEvery <= 0 {
 		o.retryEvery = retryApplyEvery
+	}
+	if o.streamsPerNode <= 0 {
+		o.streamsPerNode = streamsPerNode
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -188,7 +207,8 @@ func (o Options) withDefaults() Options {
 }
 
 // Run takes, applies and trims until ctx ends. Blocks acknowledged by then are in
-// the journal; those not applied are when it runs again.
+// the journal; those not applied are when it runs again. An error says that the
+// journal is damaged.
 func (i *Ingest) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return i.commitPosts(ctx) })
@@ -239,14 +259,17 @@ func (i *Ingest) commitPosts(ctx context.Context) error {
 	for {
 		select {
 		case p := <-i.posts:
-			i.commitGroup(ctx, p)
+			if err := i.commitGroup(ctx, p); err != nil {
+				return err
+			}
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-func (i *Ingest) commitGroup(ctx context.Context, first post) {
+// commitGroup commits a post and all that wait by now. The error is errDamaged.
+func (i *Ingest) commitGroup(ctx context.Context, first post) error {
 	posts, size := []post{first}, len(first.body)
 gather:
 	for len(posts) < groupBlocks && size < groupBytes {
@@ -263,7 +286,7 @@ gather:
 	i.metrics.commitSeconds.Observe(time.Since(start).Seconds())
 	for n, p := range posts {
 		if err != nil {
-			p.outcome <- outcome{err: err}
+			p.outcome <- outcome{of: p.header, size: p.size, err: err}
 		} else {
 			p.outcome <- outcomes[n]
 		}
@@ -272,4 +295,8 @@ gather:
 	case i.work <- struct{}{}:
 	default:
 	}
+	if err = damaged(err); errors.Is(err, errDamaged) {
+		return err
+	}
+	return nil
 }

@@ -9,8 +9,10 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -38,7 +40,28 @@ const (
 
 // The time series database, whose types ingest speaks, starts goroutines as it is
 // linked in; those are not ours.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) }
+func TestMain(m *testing.M) {
+	if os.Getenv(nodesEnv) == "" {
+		goleak.VerifyTestMain(closing{m}, goleak.IgnoreCurrent())
+	}
+	if err := beNodes(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// closing looks for no leaks after a benchmark that opened the database, which
+// never ends all it began.
+type closing struct{ m *testing.M }
+
+func (c closing) Run() int {
+	code := c.m.Run()
+	if series.db != nil {
+		closeSeries()
+		os.Exit(code)
+	}
+	return code
+}
 
 // memory is a SeriesStore that keeps samples as a set.
 type memory struct {
@@ -51,17 +74,28 @@ type memory struct {
 	tried    chan struct{} // capacity 1: an insert failed
 }
 
-func (m *memory) Insert(_ context.Context, src buffer.Source, b delta.Batch) (tsdb.Result, error) {
+func (m *memory) Insert(_ context.Context, src buffer.Source, names uint64, batches ...delta.Batch) ([]tsdb.Result, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var res tsdb.Result
 	if m.err != nil {
 		select {
 		case m.tried <- struct{}{}:
 		default:
 		}
-		return res, m.err
+		return nil, m.err
 	}
+	out := make([]tsdb.Result, len(batches))
+	for n, b := range batches {
+		if hash := delta.NamesHash(b.Series); hash != names && (names != 0 || n > 0) {
+			return nil, fmt.Errorf("batch %d has names %x, not %x", n, hash, names)
+		}
+		out[n] = m.insert(src, b)
+	}
+	return out, nil
+}
+
+// insert stores one batch. m.mu is held.
+func (m *memory) insert(src buffer.Source, b delta.Batch) (res tsdb.Result) {
 	for _, s := range b.Series {
 		late, old := s, s
 		late.Samples, old.Samples = nil, nil
@@ -83,7 +117,7 @@ func (m *memory) Insert(_ context.Context, src buffer.Source, b delta.Batch) (ts
 			res.TooOld.Series = append(res.TooOld.Series, old)
 		}
 	}
-	return res, nil
+	return res
 }
 
 func (m *memory) Barrier(context.Context) error {
@@ -109,6 +143,7 @@ func (m *memory) count() int {
 type signs struct {
 	mu                          sync.Mutex
 	heard, conflicts, malformed map[buffer.Source]int
+	beaten                      map[buffer.Source]int
 	beats                       []wire.Heartbeat
 }
 
@@ -128,6 +163,10 @@ func (s *signs) Heartbeat(_ buffer.Source, hb wire.Heartbeat) (time.Time, error)
 	defer s.mu.Unlock()
 	s.beats = append(s.beats, hb)
 	return time.UnixMilli(4242), nil
+}
+
+func (s *signs) Beat(src buffer.Source, _ int64) (time.Time, error) {
+	return time.UnixMilli(4242), s.add(s.beaten, src)
 }
 
 func (s *signs) of(counts map[buffer.Source]int, src buffer.Source) int {
@@ -179,7 +218,7 @@ func (ignorant) Learn(context.Context, []delta.Series) error { return nil }
 // A rig is an Ingest over fakes, in a folder that outlives it.
 type rig struct {
 	*Ingest
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	series *memory
 	signs  *signs
@@ -187,14 +226,15 @@ type rig struct {
 	store  *store.Store
 	url    string
 	client *http.Client
+	cancel func() // what the fleet is told that stops
 	stop   func()
 }
 
-func newRig(t *testing.T, dir string, change func(*Options)) *rig {
+func newRig(t testing.TB, dir string, change func(*Options)) *rig {
 	t.Helper()
 	r := &rig{
 		t: t, dir: dir, series: &memory{held: map[string]float64{}, newest: math.MaxInt64, oldest: math.MinInt64, tried: make(chan struct{}, 1)}, notes: &notes{},
-		signs: &signs{heard: map[buffer.Source]int{}, conflicts: map[buffer.Source]int{}, malformed: map[buffer.Source]int{}},
+		signs: &signs{heard: map[buffer.Source]int{}, conflicts: map[buffer.Source]int{}, malformed: map[buffer.Source]int{}, beaten: map[buffer.Source]int{}},
 	}
 	var err error
 	if r.store, err = store.Open(t.Context(), dir); err != nil {
@@ -217,14 +257,18 @@ func newRig(t *testing.T, dir string, change func(*Options)) *rig {
 	if r.Ingest, err = New(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewServer(r.Handler())
-	r.url, r.client = srv.URL, srv.Client()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	r.cancel = cancel
+	srv := httptest.NewUnstartedServer(r.Handler())
+	Tune(srv.Config)
+	srv.Config.BaseContext = func(net.Listener) context.Context { return ctx }
+	srv.Start()
+	r.url, r.client = srv.URL, srv.Client()
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
 	r.stop = sync.OnceFunc(func() {
-		srv.Close()
 		cancel()
+		srv.Close()
 		if err := errors.Join(<-done, r.Close(), r.store.Close()); err != nil {
 			t.Error(err)
 		}

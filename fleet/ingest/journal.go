@@ -5,63 +5,42 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
+	"time"
 
 	"ghostlight/buffer"
+	"ghostlight/buffer/delta"
 	"ghostlight/internal/sqlite"
 )
 
 // JournalFile is the name of the journal in its folder.
 const JournalFile = "journal.db"
 
-var journalTables = []string{
-	// What is accepted and not yet known to be in the stores for good.
-	`CREATE TABLE IF NOT EXISTS blocks (id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, body BLOB NOT NULL)`,
-	// What is accepted, as runs of sequences; samples and records are those of
-	// the run.
-	`CREATE TABLE IF NOT EXISTS ranges (source TEXT NOT NULL, session INTEGER NOT NULL, lane INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
-		samples INTEGER NOT NULL, records INTEGER NOT NULL, PRIMARY KEY (source, session, lane, first)) WITHOUT ROWID`,
-	// What was accepted through doors whose senders do not number their requests.
-	`CREATE TABLE IF NOT EXISTS door_totals (source TEXT NOT NULL, door TEXT NOT NULL, lane INTEGER NOT NULL, blocks INTEGER NOT NULL, samples INTEGER NOT NULL,
-		records INTEGER NOT NULL, PRIMARY KEY (source, door, lane)) WITHOUT ROWID`,
-	// Contents of recent blocks, to tell a repeat from another block of that name.
-	`CREATE TABLE IF NOT EXISTS digests (source TEXT NOT NULL, session INTEGER NOT NULL, lane INTEGER NOT NULL, seq INTEGER NOT NULL, block INTEGER NOT NULL,
-		digest BLOB NOT NULL, PRIMARY KEY (source, session, lane, seq)) WITHOUT ROWID`,
-	`CREATE INDEX IF NOT EXISTS digests_by_age ON digests (source, lane, block)`,
-	// Sealed blocks of rows that are too new for now.
-	`CREATE TABLE IF NOT EXISTS parked (block INTEGER PRIMARY KEY, source TEXT NOT NULL, due_ms INTEGER NOT NULL, samples INTEGER NOT NULL, body BLOB NOT NULL)`,
-	`CREATE INDEX IF NOT EXISTS parked_by_due ON parked (due_ms)`,
-	`CREATE INDEX IF NOT EXISTS parked_sizes ON parked (source, length(body), block)`,
-	// Sealed blocks of records that their store did not take, to be tried again.
-	`CREATE TABLE IF NOT EXISTS stuck (block INTEGER PRIMARY KEY, source TEXT NOT NULL, due_ms INTEGER NOT NULL, records INTEGER NOT NULL, detail TEXT NOT NULL, body BLOB NOT NULL)`,
-	// Sealed blocks of what can never be stored; the oldest bodies are given up,
-	// dead_totals keep counting them.
-	`CREATE TABLE IF NOT EXISTS dead (block INTEGER NOT NULL, reason TEXT NOT NULL, source TEXT NOT NULL, at_ms INTEGER NOT NULL, samples INTEGER NOT NULL,
-		records INTEGER NOT NULL, detail TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (block, reason))`,
-	`CREATE TABLE IF NOT EXISTS dead_totals (source TEXT NOT NULL, reason TEXT NOT NULL, samples INTEGER NOT NULL, records INTEGER NOT NULL,
-		PRIMARY KEY (source, reason)) WITHOUT ROWID`,
-}
-
 // errJournalFull means that blocks cannot be taken until some were applied.
 var errJournalFull = errors.New("the journal is full until what it holds is stored")
 
 // A journal is the durable queue between acknowledgement and the stores.
 type journal struct {
-	db    *sql.DB // one connection
-	read  *sql.DB
-	limit int64 // bytes of blocks
+	db       *sql.DB // one connection
+	read     *sql.DB
+	codec    *delta.Codec // of names
+	limit    int64        // bytes of blocks
+	handover handover
 
 	opened int64 // highest id when the journal was opened
 
 	mu       sync.Mutex
-	bytes    int64                                      // guarded by mu; of all blocks held
+	bytes    int64                                      // guarded by mu; of all blocks and names held
 	blocks   int64                                      // guarded by mu; how many
 	last     int64                                      // guarded by mu; highest id committed
 	trimmed  int64                                      // every block up to this id is gone; only housekeeping writes
 	accepted map[buffer.Source]map[buffer.Lane]Accepted // guarded by mu; mirrors ranges
 	fresh    map[buffer.Source]map[buffer.Lane]int      // guarded by mu; digests added since the last pruning
 	doors    map[throughDoor]Accepted                   // guarded by mu; mirrors door_totals
+	named    map[namesKey]list                          // guarded by mu; mirrors names
 }
 
 type throughDoor struct {
@@ -77,25 +56,90 @@ type Accepted struct {
 	Records int64 `json:"records"`
 }
 
-func openJournal(ctx context.Context, dir string, limit int64) (*journal, error) {
+// openJournal opens the journal in dir. One that is damaged is salvaged first, which
+// is tried once.
+func openJournal(ctx context.Context, dir string, codec *delta.Codec, limit int64, now time.Time, log *slog.Logger) (*journal, error) {
 	path := filepath.Join(dir, JournalFile)
+	if err := sqlite.FinishReplacing(path); err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	j, err := connectJournal(ctx, path, codec, limit)
+	if !sqlite.IsCorrupt(err) && !sqlite.IsForeign(err) {
+		return j, err
+	}
+	if err := salvageJournal(ctx, path, codec, now, log, err); err != nil {
+		return nil, err
+	}
+	return connectJournal(ctx, path, codec, limit)
+}
+
+func connectJournal(ctx context.Context, path string, codec *delta.Codec, limit int64) (*journal, error) {
 	db, err := sqlite.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	j := &journal{db: db, limit: limit, accepted: map[buffer.Source]map[buffer.Lane]Accepted{}, fresh: map[buffer.Source]map[buffer.Lane]int{}, doors: map[throughDoor]Accepted{}}
-	for _, stmt := range journalTables {
-		if _, err := db.ExecContext(ctx, stmt); err != nil {
-			return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), j.close())
-		}
+	j := &journal{
+		db: db, codec: codec, limit: limit, accepted: map[buffer.Source]map[buffer.Lane]Accepted{}, fresh: map[buffer.Source]map[buffer.Lane]int{},
+		doors: map[throughDoor]Accepted{}, named: map[namesKey]list{},
 	}
-	if j.read, err = sqlite.ReadPool(path); err != nil {
-		return nil, errors.Join(err, j.close())
+	err = j.check(ctx)
+	if err == nil {
+		err = migrate(ctx, db)
 	}
-	if err := j.load(ctx); err != nil {
+	if err == nil {
+		j.read, err = sqlite.ReadPool(path)
+	}
+	if err == nil {
+		err = j.load(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), j.close())
 	}
 	return j, nil
+}
+
+// check looks for damage in the whole file, also where it is not read before a
+// block is applied.
+func (j *journal) check(ctx context.Context) error {
+	var found string
+	if err := j.db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&found); err != nil {
+		return err
+	}
+	if found != "ok" {
+		return sqlite.Corrupt(found)
+	}
+	if err := j.checkTables(ctx); err != nil {
+		return err
+	}
+	// The check passes over a last page that is cut short.
+	for _, table := range []string{"blocks", "names", "parked", "stuck", "dead"} {
+		var empty int64
+		err := j.db.QueryRowContext(ctx, `SELECT count(*) FROM `+table+` WHERE substr(body, -1) IS NULL`).Scan(&empty)
+		if err != nil && !sqlite.IsForeign(err) { // it is not made yet
+			return err
+		}
+	}
+	return nil
+}
+
+// checkTables reports a table whose name was damaged: it would be missed, and made
+// anew, empty.
+func (j *journal) checkTables(ctx context.Context) error {
+	rows, err := j.db.QueryContext(ctx, `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(journalRows, func(t journalTable) bool { return t.name == name }) {
+			return sqlite.Corrupt("there is no table " + name)
+		}
+	}
+	return rows.Err()
 }
 
 func (j *journal) close() error {
@@ -106,13 +150,14 @@ func (j *journal) close() error {
 }
 
 func (j *journal) load(ctx context.Context) error {
-	err := j.read.QueryRowContext(ctx, `SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'blocks'`).Scan(&j.last)
+	err := j.read.QueryRowContext(ctx, `SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'blocks'`).Scan(&j.opened)
 	if err != nil {
 		return err
 	}
-	j.opened = j.last
+	// The last blocks may have been lost with a damaged file.
 	var first int64
-	err = j.read.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(length(body)), 0), coalesce(min(id), ?) FROM blocks`, j.last+1).Scan(&j.blocks, &j.bytes, &first)
+	err = j.read.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(length(body)), 0), coalesce(min(id), ?1 + 1), coalesce(max(id), ?1) FROM blocks`, j.opened).
+		Scan(&j.blocks, &j.bytes, &first, &j.last)
 	if err != nil {
 		return err
 	}
@@ -134,7 +179,7 @@ func (j *journal) load(ctx context.Context) error {
 	if err := rows.Err(); err != nil {
 		return err
 	}
-	return j.loadDoors(ctx)
+	return errors.Join(j.loadDoors(ctx), j.loadNames(ctx))
 }
 
 func (j *journal) loadDoors(ctx context.Context) error {
@@ -195,11 +240,28 @@ type journalled struct {
 	id     int64
 	source buffer.Source
 	body   []byte
+	ready  *content // the block as it was accepted; nil: body is to be read
+}
+
+// next returns blocks to apply after id, in order: at most count, and no more once
+// they have the given bytes together. They come from memory as far as they are
+// there without a gap.
+func (j *journal) next(ctx context.Context, id int64, count, bytes int) ([]journalled, error) {
+	j.handover.forget(id)
+	ready := j.handover.run(id+1, count, int64(bytes))
+	if len(ready) == 0 {
+		return j.after(ctx, id, count, bytes)
+	}
+	out := make([]journalled, len(ready))
+	for n := range ready {
+		out[n] = journalled{id: id + 1 + int64(n), source: ready[n].source, ready: &ready[n].content}
+	}
+	return out, nil
 }
 
 // after reads blocks with ids above id, in order: at most count, and no more once
 // they have the given bytes together.
-func (j *journal) after(ctx context.Context, id int64, count int, bytes int) ([]journalled, error) {
+func (j *journal) after(ctx context.Context, id int64, count, bytes int) ([]journalled, error) {
 	rows, err := j.read.QueryContext(ctx, `SELECT id, source, body FROM blocks WHERE id > ? ORDER BY id LIMIT ?`, id, count)
 	if err != nil {
 		return nil, fmt.Errorf("read journal: %w", err)

@@ -64,6 +64,7 @@ type usage struct {
 	mu             sync.Mutex       // guards all below
 	bytes, samples bucket           // what is left
 	series         map[uint64]uint8 // hash of labels -> generation in which it was last seen
+	lists          map[uint64]bool  // hashes of whole lists whose series all were seen in this generation
 	generation     uint8
 	born           time.Time        // of the generation
 	refused        map[string]int64 // since start, by reason
@@ -85,7 +86,7 @@ func (l *limiter) of(src buffer.Source) *usage {
 	defer l.mu.Unlock()
 	u := l.nodes[src]
 	if u == nil {
-		u = &usage{series: map[uint64]uint8{}, born: l.now(), refused: map[string]int64{}}
+		u = &usage{series: map[uint64]uint8{}, lists: map[uint64]bool{}, born: l.now(), refused: map[string]int64{}}
 		l.nodes[src] = u
 	}
 	return u
@@ -139,19 +140,23 @@ func (b *bucket) wait(now time.Time, rate int64, revenue bool) time.Duration {
 	return max(time.Duration(seconds*float64(time.Second)), shortestWait)
 }
 
-// note remembers the series of a batch as those of src. The error is a [Pressure]:
-// they are too many, and none of the new ones is remembered.
-func (l *limiter) note(src buffer.Source, lane buffer.Lane, series []delta.Series) error {
+// note remembers the series of a batch as those of src; names is their hash, 0 if
+// it is not known. The error is a [Pressure]: they are too many, and none of the
+// new ones is remembered.
+func (l *limiter) note(src buffer.Source, lane buffer.Lane, names uint64, series []delta.Series) error {
 	if l.limits.Series <= 0 || len(series) == 0 {
 		return nil
 	}
+	u := l.of(src)
+	if names != 0 && u.saw(names, l.now()) {
+		return nil
+	}
 	hashes := make([]uint64, 0, len(series))
-	for _, s := range series {
-		if len(s.Samples) > 0 {
-			hashes = append(hashes, l.hash(s.Labels))
+	for i := range series {
+		if len(series[i].Samples) > 0 {
+			hashes = append(hashes, l.hash(series[i].Labels))
 		}
 	}
-	u := l.of(src)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := l.now()
@@ -176,7 +181,21 @@ func (l *limiter) note(src buffer.Source, lane buffer.Lane, series []delta.Serie
 	for _, h := range hashes {
 		u.series[h] = u.generation
 	}
+	if names != 0 && len(hashes) == len(series) && len(u.lists) < maxLists {
+		u.lists[names] = true
+	}
 	return nil
+}
+
+// maxLists bounds the lists of series that are remembered of a node.
+const maxLists = 256
+
+// saw reports whether all series of a list were seen in this generation.
+func (u *usage) saw(names uint64, now time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.rotate(now)
+	return u.lists[names]
 }
 
 // rotate forgets the series that the last generation did not see. u.mu is held.
@@ -186,6 +205,7 @@ func (u *usage) rotate(now time.Time) {
 			return
 		}
 		maps.DeleteFunc(u.series, func(_ uint64, seen uint8) bool { return seen != u.generation })
+		clear(u.lists)
 		u.generation++
 		u.born = u.born.Add(seriesHalfLife)
 	}

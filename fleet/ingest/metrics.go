@@ -17,6 +17,7 @@ type metrics struct {
 	applyFailures prometheus.Counter
 	barriers      prometheus.Counter
 	overflow      *prometheus.CounterVec // region, venue, node, reason
+	resyncs       prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, i *Ingest) (*metrics, error) {
@@ -53,14 +54,18 @@ func newMetrics(reg prometheus.Registerer, i *Ingest) (*metrics, error) {
 			Name: "ghostlight_fleet_node_overflow_total", Help: "Requests refused because their node was over a limit of its own: series, bytes or samples. They were to be sent again.",
 		}, []string{"region", "venue", "node", "reason"}),
 	}
+	m.resyncs = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "ghostlight_fleet_stream_resyncs_total", Help: "Times that a node was told to begin the coding of its stream anew.",
+	})
 	gauge := func(name, help string, fn func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, fn)
 	}
 	collectors := []prometheus.Collector{
-		m.blocks, m.refused, m.samples, m.records, m.deadRecords, m.unauthorized, m.commitSeconds, m.applyFailures, m.barriers, m.overflow,
-		gauge("ghostlight_fleet_journal_bytes", "Bytes of blocks in the journal.", func() float64 { b, _ := i.journal.size(); return float64(b) }),
+		m.blocks, m.refused, m.samples, m.records, m.deadRecords, m.unauthorized, m.commitSeconds, m.applyFailures, m.barriers, m.overflow, m.resyncs,
+		gauge("ghostlight_fleet_journal_bytes", "Bytes of blocks, and of the names of their series, in the journal.", func() float64 { b, _ := i.journal.size(); return float64(b) }),
 		gauge("ghostlight_fleet_journal_blocks", "Blocks in the journal.", func() float64 { _, n := i.journal.size(); return float64(n) }),
 		gauge("ghostlight_fleet_unapplied_blocks", "Highest block accepted less highest block applied.", func() float64 { return float64(i.journal.lastID() - i.applied.Load()) }),
+		gauge("ghostlight_fleet_streams", "Streams of nodes that are open.", func() float64 { return float64(i.streams.count()) }),
 		&aside{i.journal},
 	}
 	for _, c := range collectors {

@@ -83,6 +83,7 @@ func (r *Registry) loadNode(ctx context.Context, n *node) error {
 	last = min(last, r.started.UnixMilli())
 	n.view.FirstSeen, n.watch.last, n.view.HeartbeatAt = fromMilli(first), fromMilli(last), fromMilli(at)
 	n.view.ClockOffset = time.Duration(offset)
+	n.view.ClockWrong = n.view.ClockOffset.Abs() > clockWrong
 	if err := json.Unmarshal([]byte(hb), &n.view.Heartbeat); err != nil {
 		return err
 	}

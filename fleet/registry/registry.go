@@ -57,8 +57,9 @@ type View struct {
 
 	Heartbeat   wire.Heartbeat `json:"heartbeat"`    // the last one; zero before the first
 	HeartbeatAt time.Time      `json:"heartbeat_at"` // centre's clock
-	ClockOffset time.Duration  `json:"clock_offset"` // node's clock less the centre's, transit included
-	Conflicts   int64          `json:"conflicts"`    // blocks refused because their sequence holds another content
+	ClockOffset time.Duration  `json:"clock_offset"` // node's clock less the centre's, by its last words, the least transit included
+	ClockWrong  bool           `json:"clock_wrong"`  // by more than a minute
+	Conflicts   int64          `json:"conflicts"`    // blocks refused because their sequences hold another content
 	Malformed   int64          `json:"malformed"`    // blocks refused because they cannot be read
 
 	Score    *healthscore.Score  `json:"score,omitempty"` // the latest by the node's clock; nil before the first
@@ -88,6 +89,7 @@ type node struct {
 	id       int64
 	view     View
 	watch    watch
+	offset   offset
 	dirty    bool      // view or episodes differ from what is stored
 	episodes []Episode // begun or ended since the last save
 	last     map[string]synthetics.Result

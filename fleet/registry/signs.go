@@ -24,8 +24,19 @@ func (r *Registry) Heartbeat(src buffer.Source, hb wire.Heartbeat) (received tim
 	err = r.with(src, func(n *node, now time.Time) {
 		received = now
 		n.view.Heartbeat, n.view.HeartbeatAt = hb, now
-		n.view.ClockOffset = time.UnixMilli(hb.SentMS).Sub(now)
+		r.tells(n, hb.SentMS, now)
 		r.sign(n, now, hb.Goodbye)
+	})
+	return received, err
+}
+
+// Beat notes a sign of life that tells src's clock, Unix milliseconds. It returns
+// the centre's.
+func (r *Registry) Beat(src buffer.Source, sentMS int64) (received time.Time, err error) {
+	err = r.with(src, func(n *node, now time.Time) {
+		received = now
+		r.tells(n, sentMS, now)
+		r.sign(n, now, n.watch.goodbye && now.Sub(n.watch.last) < goodbyeGrace)
 	})
 	return received, err
 }

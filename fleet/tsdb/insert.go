@@ -26,7 +26,8 @@ const retentionMargin = time.Minute
 const rowsPerCall = 8000
 
 // A Result says what became of the samples of a batch. Every sample is in exactly
-// one of its parts.
+// one of its parts, and every sample of the classic histograms that native ones
+// became.
 type Result struct {
 	Stored  int         // in the database
 	NaN     int         // ordinary NaN, which the database cannot hold
@@ -35,54 +36,87 @@ type Result struct {
 	Invalid delta.Batch // labels that no series can have: can never be stored
 }
 
-// Insert stores the samples of a batch under the identity of src: labels region,
-// venue and node. A label of the batch that has such a name becomes
-// exported_<name>. Records are passed over. After an error any part of the batch
-// may be stored; insert it again.
-func (d *DB) Insert(ctx context.Context, src buffer.Source, batch delta.Batch) (Result, error) {
+// Insert stores the samples of batches under the identity of src: labels region,
+// venue and node. A label of a batch that has such a name becomes
+// exported_<name>. Native histograms become classic ones, of which each sample
+// counts; records and exemplars are passed over. There is a result for each batch; after
+// an error any part of any may be stored: insert them again.
+//
+// names is the [delta.NamesHash] of the series of the batches, which are the same
+// in all of them; it is 0 for a single batch whose hash is not known. To insert
+// several at once takes less time than one after the other.
+func (d *DB) Insert(ctx context.Context, src buffer.Source, names uint64, batches ...delta.Batch) ([]Result, error) {
+	results := make([]Result, len(batches))
+	if len(batches) == 0 {
+		return results, nil
+	}
+	for i := range batches[1:] {
+		if n := len(batches[0].Series); names == 0 || len(batches[i+1].Series) != n {
+			return nil, fmt.Errorf("insert rows of %s: batches of %d and %d series are not of the same names", src, n, len(batches[i+1].Series))
+		}
+	}
 	if err := d.use(); err != nil {
-		return Result{}, err
+		return nil, err
 	}
 	defer d.mu.RUnlock()
 	select {
 	case d.inserts <- struct{}{}:
 		defer func() { <-d.inserts }()
 	case <-ctx.Done():
-		return Result{}, ctx.Err()
+		return nil, ctx.Err()
 	}
 	now := d.now()
 	w := writer{
 		oldest: max(0, now.Add(-d.retention+retentionMargin).UnixMilli()),
 		newest: now.Add(Ahead).UnixMilli(),
-		rows:   make([]storage.MetricRow, 0, min(rowsPerCall, batch.Samples())),
+		rows:   d.rows.Get().(*[]storage.MetricRow),
 	}
-	for _, s := range batch.Series {
-		if len(s.Samples) == 0 {
-			continue
+	defer d.giveBack(w.rows)
+	// Rows of one series come in a row: VictoriaMetrics looks it up once.
+	for i, name := range d.names.list(src, names, batches[0].Series) {
+		for n := range batches {
+			if err := w.add(&results[n], name, &batches[n].Series[i]); err != nil {
+				return nil, fmt.Errorf("insert rows of %s: %w", src, err)
+			}
 		}
-		name, err := d.names.raw(src, s.Labels)
-		if err != nil {
-			w.result.Invalid.Series = append(w.result.Invalid.Series, s)
-			continue
-		}
-		if err := w.add(name, s); err != nil {
-			return Result{}, fmt.Errorf("insert rows of %s: %w", src, err)
+	}
+	for n := range batches {
+		series := classic(&batches[n])
+		for i, name := range d.names.list(src, 0, series) {
+			if err := w.add(&results[n], name, &series[i]); err != nil {
+				return nil, fmt.Errorf("insert rows of %s: %w", src, err)
+			}
 		}
 	}
 	if err := w.flush(); err != nil {
-		return Result{}, fmt.Errorf("insert rows of %s: %w", src, err)
+		return nil, fmt.Errorf("insert rows of %s: %w", src, err)
 	}
-	return w.result, nil
+	return results, nil
 }
 
-// A writer sorts the samples of one batch into rows and refusals.
+// giveBack keeps the memory of rows for another insert.
+func (d *DB) giveBack(rows *[]storage.MetricRow) {
+	clear((*rows)[:cap(*rows)]) // or they would hold on to names
+	*rows = (*rows)[:0]
+	d.rows.Put(rows)
+}
+
+// A writer sorts samples into rows and refusals.
 type writer struct {
 	oldest, newest int64 // Unix milliseconds, both allowed
-	rows           []storage.MetricRow
-	result         Result
+	rows           *[]storage.MetricRow
 }
 
-func (w *writer) add(name []byte, s delta.Series) error {
+// add adds the samples of a series to the rows, or to what res refuses; name is
+// nil if its labels cannot name a series.
+func (w *writer) add(res *Result, name []byte, s *delta.Series) error {
+	if len(s.Samples) == 0 {
+		return nil
+	}
+	if name == nil {
+		res.Invalid.Series = append(res.Invalid.Series, *s)
+		return nil
+	}
 	var old, late []delta.Sample
 	for _, smp := range s.Samples {
 		switch {
@@ -91,35 +125,34 @@ func (w *writer) add(name []byte, s delta.Series) error {
 		case smp.Time > w.newest:
 			late = append(late, smp)
 		case math.IsNaN(smp.Value) && !value.IsStaleNaN(smp.Value):
-			w.result.NaN++
+			res.NaN++
 		default:
-			w.rows = append(w.rows, storage.MetricRow{MetricNameRaw: name, Timestamp: smp.Time, Value: smp.Value})
-			w.result.Stored++
-			if len(w.rows) >= rowsPerCall {
+			*w.rows = append(*w.rows, storage.MetricRow{MetricNameRaw: name, Timestamp: smp.Time, Value: smp.Value})
+			res.Stored++
+			if len(*w.rows) >= rowsPerCall {
 				if err := w.flush(); err != nil {
 					return err
 				}
 			}
 		}
 	}
-	w.result.TooOld.Series = refuse(w.result.TooOld.Series, s, old)
-	w.result.TooNew.Series = refuse(w.result.TooNew.Series, s, late)
+	res.TooOld.Series = refuse(res.TooOld.Series, s, old)
+	res.TooNew.Series = refuse(res.TooNew.Series, s, late)
 	return nil
 }
 
-func refuse(dst []delta.Series, s delta.Series, samples []delta.Sample) []delta.Series {
+func refuse(dst []delta.Series, s *delta.Series, samples []delta.Sample) []delta.Series {
 	if len(samples) == 0 {
 		return dst
 	}
-	s.Samples = samples
-	return append(dst, s)
+	return append(dst, delta.Series{Labels: s.Labels, Meta: s.Meta, Samples: samples})
 }
 
 func (w *writer) flush() error {
-	if len(w.rows) == 0 {
+	if len(*w.rows) == 0 {
 		return nil
 	}
-	err := vmstorage.AddRows(w.rows)
-	w.rows = w.rows[:0]
+	err := vmstorage.AddRows(*w.rows)
+	*w.rows = (*w.rows)[:0]
 	return err
 }

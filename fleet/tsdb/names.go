@@ -17,8 +17,12 @@ import (
 // VictoriaMetrics' encoding.
 const maxLabelBytes = 1<<16 - 1
 
-// maxNames bounds each generation of the cache of encoded names.
-const maxNames = 50_000
+// maxNames bounds each generation of the cache of encoded names; maxListed bounds
+// each of that of whole lists, in names.
+const (
+	maxNames  = 50_000
+	maxListed = 200_000
+)
 
 var errLabels = errors.New("labels cannot name a series")
 
@@ -30,13 +34,51 @@ type names struct {
 	young map[string][]byte // guarded by mu
 	old   map[string][]byte // guarded by mu
 	key   []byte            // guarded by mu; scratch
+
+	youngLists map[listKey][][]byte // guarded by mu
+	oldLists   map[listKey][][]byte // guarded by mu
+	listed     int                  // guarded by mu; names in youngLists
 }
 
-// raw returns the name of a series of src as VictoriaMetrics encodes it. It is
-// shared: nobody may write to it.
-func (n *names) raw(src buffer.Source, labels []delta.Label) ([]byte, error) {
+// A listKey names a list of series: its hash, of the node that made it, so that a
+// node that finds two lists of one hash hurts only itself.
+type listKey struct {
+	source buffer.Source
+	hash   uint64
+	length int
+}
+
+// list returns the names of series as VictoriaMetrics encodes them, nil for labels
+// that cannot name one. hash is that of the series' names, 0 if it is not known.
+// They are shared: nobody may write to them.
+func (n *names) list(src buffer.Source, hash uint64, series []delta.Series) [][]byte {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	key := listKey{src, hash, len(series)}
+	raws, ok := n.youngLists[key]
+	if ok {
+		return raws
+	}
+	if raws, ok = n.oldLists[key]; !ok {
+		raws = make([][]byte, len(series))
+		for i := range series {
+			raws[i], _ = n.raw(src, series[i].Labels)
+		}
+	}
+	if hash == 0 {
+		return raws
+	}
+	if n.youngLists == nil || n.listed+len(raws) > maxListed {
+		n.oldLists, n.youngLists, n.listed = n.youngLists, map[listKey][][]byte{}, 0
+	}
+	n.youngLists[key] = raws
+	n.listed += len(raws)
+	return raws
+}
+
+// raw returns the name of a series of src as VictoriaMetrics encodes it. n.mu is
+// held.
+func (n *names) raw(src buffer.Source, labels []delta.Label) ([]byte, error) {
 	n.key = appendKey(n.key[:0], src, labels)
 	if raw, ok := n.young[string(n.key)]; ok {
 		return raw, nil

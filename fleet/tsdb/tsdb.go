@@ -55,6 +55,7 @@ type DB struct {
 	retention time.Duration
 	now       func() time.Time
 	names     names
+	rows      sync.Pool     // of *[]storage.MetricRow, empty
 	inserts   chan struct{} // one token for each insert that may run
 	queries   chan struct{} // one token for each query that may run
 
@@ -115,7 +116,7 @@ func Open(o Options) (*DB, error) {
 	promql.InitRollupResultCache("")
 	prometheus.InitMaxUniqueTimeseries(o.Queries)
 	return &DB{
-		retention: o.Retention, now: o.Now,
+		retention: o.Retention, now: o.Now, rows: sync.Pool{New: func() any { return new([]storage.MetricRow) }},
 		inserts: make(chan struct{}, runtime.NumCPU()), queries: make(chan struct{}, o.Queries),
 	}, nil
 }

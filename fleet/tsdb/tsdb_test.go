@@ -55,14 +55,14 @@ func labels(pairs ...string) []delta.Label {
 
 func insert(t *testing.T, src buffer.Source, series ...delta.Series) Result {
 	t.Helper()
-	res, err := db.Insert(t.Context(), src, delta.Batch{Series: series})
+	res, err := db.Insert(t.Context(), src, 0, delta.Batch{Series: series})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	return res
+	return res[0]
 }
 
 func TestOpensOnce(t *testing.T) {
@@ -261,7 +261,7 @@ func TestBarrierLeavesNothingBehind(t *testing.T) {
 				default:
 				}
 				at := []delta.Sample{{Time: time.Now().UnixMilli(), Value: 1}}
-				if _, err := db.Insert(t.Context(), soho, delta.Batch{Series: []delta.Series{{Labels: labels("__name__", "barrier", "n", fmt.Sprint(n), "i", fmt.Sprint(i%500)), Samples: at}}}); err != nil {
+				if _, err := db.Insert(t.Context(), soho, 0, delta.Batch{Series: []delta.Series{{Labels: labels("__name__", "barrier", "n", fmt.Sprint(n), "i", fmt.Sprint(i%500)), Samples: at}}}); err != nil {
 					t.Error(err)
 				}
 			}

@@ -34,13 +34,16 @@ const (
 
 // Serve answers HTTP on ln until ctx ends, then lets running requests finish for
 // up to three seconds. Requests see a context that ends with ctx, so streams stop
-// at once.
-func Serve(ctx context.Context, ln net.Listener, h http.Handler) error {
+// at once. Tune changes the server before it begins.
+func Serve(ctx context.Context, ln net.Listener, h http.Handler, tune ...func(*http.Server)) error {
 	srv := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	for _, change := range tune {
+		change(srv)
 	}
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {

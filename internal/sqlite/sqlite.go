@@ -38,6 +38,8 @@ func Open(path string, opts ...Option) (*sql.DB, error) {
 		"_txlock":       {"immediate"},
 		"_auto_vacuum":  {"incremental"},
 		"_foreign_keys": {"on"},
+		// A writer repeats a handful of statements for ever.
+		"_stmt_cache_size": {"32"},
 	}}
 	return open(path, s, opts)
 }
@@ -88,10 +90,24 @@ func IsFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }
 
-// IsCorrupt reports whether err means that the file is damaged or no database.
+// IsCorrupt reports whether err means that the file is damaged, cut short or no
+// database.
 func IsCorrupt(err error) bool {
 	var se sqlite3.Error
-	return errors.As(err, &se) && (se.Code == sqlite3.ErrCorrupt || se.Code == sqlite3.ErrNotADB)
+	return errors.As(err, &se) && (se.Code == sqlite3.ErrCorrupt || se.Code == sqlite3.ErrNotADB || se.ExtendedCode == sqlite3.ErrIoErrShortRead)
+}
+
+// IsForeign reports whether err means that the database has not the tables and
+// columns that a statement names: it is another program's, or its schema is
+// damaged.
+func IsForeign(err error) bool {
+	var se sqlite3.Error
+	return errors.As(err, &se) && se.Code == sqlite3.ErrError
+}
+
+// Corrupt is an error that [IsCorrupt] reports, for damage that a check found.
+func Corrupt(found string) error {
+	return fmt.Errorf("%w: %s", sqlite3.Error{Code: sqlite3.ErrCorrupt}, found)
 }
 
 // explain puts the one cause that a person can act on in front.

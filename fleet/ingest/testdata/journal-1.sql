@@ -1,0 +1,11 @@
+CREATE TABLE blocks (id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, body BLOB NOT NULL);
+CREATE TABLE ranges (source TEXT NOT NULL, session INTEGER NOT NULL, lane INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, samples INTEGER NOT NULL, records INTEGER NOT NULL, PRIMARY KEY (source, session, lane, first)) WITHOUT ROWID;
+CREATE TABLE door_totals (source TEXT NOT NULL, door TEXT NOT NULL, lane INTEGER NOT NULL, blocks INTEGER NOT NULL, samples INTEGER NOT NULL, records INTEGER NOT NULL, PRIMARY KEY (source, door, lane)) WITHOUT ROWID;
+CREATE TABLE digests (source TEXT NOT NULL, session INTEGER NOT NULL, lane INTEGER NOT NULL, seq INTEGER NOT NULL, block INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (source, session, lane, seq)) WITHOUT ROWID;
+CREATE INDEX digests_by_age ON digests (source, lane, block);
+CREATE TABLE parked (block INTEGER PRIMARY KEY, source TEXT NOT NULL, due_ms INTEGER NOT NULL, samples INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX parked_by_due ON parked (due_ms);
+CREATE INDEX parked_sizes ON parked (source, length(body), block);
+CREATE TABLE stuck (block INTEGER PRIMARY KEY, source TEXT NOT NULL, due_ms INTEGER NOT NULL, records INTEGER NOT NULL, detail TEXT NOT NULL, body BLOB NOT NULL);
+CREATE TABLE dead (block INTEGER NOT NULL, reason TEXT NOT NULL, source TEXT NOT NULL, at_ms INTEGER NOT NULL, samples INTEGER NOT NULL, records INTEGER NOT NULL, detail TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (block, reason));
+CREATE TABLE dead_totals (source TEXT NOT NULL, reason TEXT NOT NULL, samples INTEGER NOT NULL, records INTEGER NOT NULL, PRIMARY KEY (source, reason)) WITHOUT ROWID;
