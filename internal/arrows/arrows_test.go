@@ -31,6 +31,10 @@ var may = map[string][]string{
 	// The demo is init for the whole product and drives it from outside.
 	"internal/demo": {"edgecore/crowd", "slo/shipped", "synthetics/shipped", "internal"},
 	"internal/e2e":  {"*"},
+	// So does the bench, which also measures the buffer as a library.
+	"internal/bench": {"buffer", "slo/shipped", "internal"},
+	// The simulated fleet sends with the real sender.
+	"internal/fleetsim": {"buffer"},
 }
 
 // only lists, for a foreign module, the one room that may import it.

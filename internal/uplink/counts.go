@@ -16,6 +16,8 @@ type Counts struct {
 	Duplicated    int64 `json:"duplicated"`     // requests sent twice
 	Reordered     int64 `json:"reordered"`      // requests that let a later one pass
 	Held          int64 `json:"held"`           // requests held in vain: none came after them in time
+	Streams       int64 `json:"streams"`        // streams passed to the backend
+	LostAnswers   int64 `json:"lost_answers"`   // streams broken because a part of their answer was lost
 	BackendFailed int64 `json:"backend_failed"` // requests for which the backend was not reached
 }
 
@@ -24,7 +26,7 @@ type counters struct {
 	bytesUp, bytesDown, swallowed         atomic.Int64
 	delayed, throttled                    atomic.Int64
 	requests, duplicated, reordered, held atomic.Int64
-	backendFailed                         atomic.Int64
+	streams, lostAnswers, backendFailed   atomic.Int64
 }
 
 func (c *counters) read() Counts {
@@ -33,6 +35,6 @@ func (c *counters) read() Counts {
 		BytesUp: c.bytesUp.Load(), BytesDown: c.bytesDown.Load(), Swallowed: c.swallowed.Load(),
 		Delayed: c.delayed.Load(), Throttled: c.throttled.Load(),
 		Requests: c.requests.Load(), Duplicated: c.duplicated.Load(), Reordered: c.reordered.Load(), Held: c.held.Load(),
-		BackendFailed: c.backendFailed.Load(),
+		Streams: c.streams.Load(), LostAnswers: c.lostAnswers.Load(), BackendFailed: c.backendFailed.Load(),
 	}
 }

@@ -16,9 +16,9 @@ const (
 	Cut       Kind = "cut"       // resets every connection, established or new
 	Delay     Kind = "delay"     // every byte arrives Delay later, in each direction
 	Throttle  Kind = "throttle"  // at most BytesPerSecond in each direction of a connection
-	HalfOpen  Kind = "half-open" // connections are accepted and stay, their bytes go nowhere; those that lost bytes are reset when the fault goes
-	Duplicate Kind = "duplicate" // every Every-th request reaches the backend twice; the client sees the second answer
-	Reorder   Kind = "reorder"   // every Every-th request is held until a later one has been answered, at most Hold
+	HalfOpen  Kind = "half-open" // connections are accepted and stay, their bytes go nowhere, neither end learns that the other closed; those that lost bytes are reset when the fault goes
+	Duplicate Kind = "duplicate" // every Every-th request reaches the backend twice, the client sees the second answer; streams lose parts of their answer, see stream.go
+	Reorder   Kind = "reorder"   // every Every-th request is held until a later one has been answered, at most Hold; streams as with Duplicate
 )
 
 // Kinds lists all faults.
@@ -89,6 +89,7 @@ type faults struct {
 	next     int
 	sum      line
 	requests map[Kind]int  // requests seen by Duplicate and Reorder, for Every
+	answers  int           // parts of streams' answers seen by them
 	changed  chan struct{} // closed and replaced at each change
 }
 
@@ -153,6 +154,20 @@ func (s *faults) request(kind Kind) (Fault, bool) {
 		return f, s.requests[kind]%max(f.Every, 1) == 0
 	}
 	return Fault{}, false
+}
+
+// losesAnswer reports whether a fault of requests takes this part of a stream's
+// answer.
+func (s *faults) losesAnswer() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.active {
+		if f.Kind == Duplicate || f.Kind == Reorder {
+			s.answers++
+			return s.answers%max(f.Every, 2) == 0
+		}
+	}
+	return false
 }
 
 func (s *faults) clear() {

@@ -19,25 +19,22 @@ const maxRepeat = 16 << 20
 
 // proxy passes requests to the backend and applies the faults that work on them.
 type proxy struct {
-	faults    *faults
-	counts    *counters
-	transport *http.Transport
-	reverse   *httputil.ReverseProxy
-	gate      gate
+	faults  *faults
+	counts  *counters
+	onwards versions
+	reverse *httputil.ReverseProxy
+	gate    gate
 }
 
 func newProxy(backend string, f *faults, c *counters) *proxy {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.Proxy = nil
-	t.DisableCompression = true
-	p := &proxy{faults: f, counts: c, transport: t}
+	p := &proxy{faults: f, counts: c, onwards: newVersions()}
 	target := &url.URL{Scheme: "http", Host: backend}
 	p.reverse = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
 			r.Out.Host = r.In.Host
 		},
-		Transport:     t,
+		Transport:     p.onwards,
 		FlushInterval: -1,
 		ErrorLog:      log.New(io.Discard, "", 0),
 		ErrorHandler: func(_ http.ResponseWriter, r *http.Request, _ error) {
@@ -54,16 +51,22 @@ func newProxy(backend string, f *faults, c *counters) *proxy {
 func (p *proxy) serve(ctx context.Context, ln net.Listener) {
 	srv := &http.Server{
 		Handler:     p,
+		Protocols:   both(),
+		HTTP2:       smallWindows(),
 		ErrorLog:    log.New(io.Discard, "", 0),
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
 	srv.Serve(ln) //nolint:errcheck // ends when ctx does
-	p.transport.CloseIdleConnections()
+	p.onwards.close()
 }
 
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if isStream(r) {
+		p.stream(w, r)
+		return
+	}
 	if f, ok := p.faults.request(Reorder); ok {
 		p.hold(r.Context(), f.Hold)
 	}

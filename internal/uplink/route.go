@@ -69,6 +69,9 @@ func (r *route) carry(ctx context.Context, client net.Conn, inner *pipeListener)
 		return
 	}
 	ctx, cancel := context.WithCancel(ctx)
+	if tcp, ok := client.(*net.TCPConn); ok {
+		tcp.SetReadBuffer(socketBytes) //nolint:errcheck // without it more waits in the kernel
+	}
 	c := &carried{route: r, client: client, near: near, lost: make(chan struct{})}
 	var wg sync.WaitGroup
 	wg.Go(func() { c.watch(ctx) })
@@ -134,10 +137,12 @@ func (c *carried) hasLost() bool {
 }
 
 // Sizes of a stream in flight: at most pieces x pieceBytes wait in each
-// direction of a connection, then the sender is held back.
+// direction of a connection, then the sender is held back. On a throttled line
+// it is far less, see window.
 const (
-	pieceBytes = 16 << 10
-	pieces     = 64
+	pieceBytes  = 16 << 10
+	pieces      = 64
+	socketBytes = 32 << 10
 )
 
 type piece struct {
@@ -149,16 +154,17 @@ type piece struct {
 // everything has been delivered, or dst fails.
 func (c *carried) pump(ctx context.Context, src, dst net.Conn, passed interface{ Add(int64) int64 }) {
 	ctx, cancel := context.WithCancel(ctx)
-	queue := make(chan piece, pieces)
+	queue, held := make(chan piece, pieces), newWindow()
 	var reader sync.WaitGroup
 	reader.Go(func() {
 		defer close(queue)
-		c.read(ctx, src, queue)
+		c.read(ctx, src, queue, held)
 	})
 	for p := range queue {
 		if !c.deliver(ctx, p, dst, passed) {
 			break
 		}
+		held.free(len(p.data))
 	}
 	cancel()
 	src.Close()
@@ -166,24 +172,36 @@ func (c *carried) pump(ctx context.Context, src, dst net.Conn, passed interface{
 }
 
 // read takes what src sends, until it ends; under a half-open fault the bytes go
-// nowhere.
-func (c *carried) read(ctx context.Context, src net.Conn, queue chan<- piece) {
+// nowhere, and an end is seen when the fault has gone.
+func (c *carried) read(ctx context.Context, src net.Conn, queue chan<- piece, held *window) {
 	for {
-		buf := make([]byte, pieceBytes)
+		size, ok := held.room(ctx, c.route.faults)
+		if !ok {
+			return
+		}
+		buf := make([]byte, size)
 		n, err := src.Read(buf)
-		if n > 0 {
-			if l, _ := c.route.faults.line(); l.swallow {
-				c.route.counts.swallowed.Add(int64(n))
-				c.loseOnce.Do(func() { close(c.lost) })
-			} else {
+		l, changed := c.route.faults.line()
+		switch {
+		case n > 0 && l.swallow:
+			c.route.counts.swallowed.Add(int64(n))
+			c.loseOnce.Do(func() { close(c.lost) })
+		case n > 0:
+			held.take(n)
+			select {
+			case queue <- piece{buf[:n], time.Now()}:
+			case <-ctx.Done():
+				return
+			}
+		}
+		if err != nil {
+			for ; l.swallow; l, changed = c.route.faults.line() {
 				select {
-				case queue <- piece{buf[:n], time.Now()}:
+				case <-changed:
 				case <-ctx.Done():
 					return
 				}
 			}
-		}
-		if err != nil {
 			return
 		}
 	}

@@ -1,12 +1,17 @@
 // Package uplink is a venue's way to the outside as a fault proxy: one listener
-// for each route (to the fleet, to the hub), each passing HTTP/1.1 to its
-// backend, with faults that can be set, timed and combined while it runs.
+// for each route (to the fleet, to the hub), each passing HTTP/1.1 and HTTP/2 in
+// clear (with prior knowledge) to its backend, with faults that can be set, timed
+// and combined while it runs. A request over HTTP/2 whose body has no length is a
+// stream: both of its directions flow at the same time, flushed at once.
 //
 // Faults of the line work on bytes and connections: cut, delay, throttle and
 // half-open. Faults of the network's middle work on requests: duplicate and
-// reorder. Without a fault an uplink changes nothing that an HTTP/1.1 client can
-// see, and it never invents an answer: when the backend cannot be reached the
-// client's connection breaks.
+// reorder. A stream cannot be sent twice or overtaken; instead these two lose
+// parts of its answer and break it, so that its sender repeats what it does not
+// know to have arrived. Without a fault an uplink changes nothing that a client
+// can see, except that pings of HTTP/2 are answered here. It never invents an
+// answer: when the backend cannot be reached the client's connection, or its
+// stream, breaks.
 //
 // Every queue is bounded, and what a fault did is counted per route.
 package uplink
