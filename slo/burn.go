@@ -52,27 +52,60 @@ const (
 // windows is above Rate.
 type Tier struct {
 	Long    time.Duration
-	Short   time.Duration // Long/12: lets the alert reset soon after the errors end
+	Short   time.Duration // Long/12, at least a minute: lets the alert reset soon after the errors end
 	Share   float64       // of the period's budget spent within Long at exactly Rate
 	Rate    float64       // Share * period / Long
 	Urgency Urgency
+	After   time.Duration // how long both must burn before it fires
 }
+
+// tierPeriod is the shortest period that gets the published windows; those of
+// shorter periods shrink in proportion.
+const tierPeriod = 28 * 24 * time.Hour
 
 // Tiers returns the burn alerts for budgets over period, most urgent first. For
 // 30 d they are 1h/5m at 14.4, 6h/30m at 6 (pages), 1d/2h at 3, 3d/6h at 1
 // (tickets). Source: SRE Workbook, chapter 5, "Multiwindow, Multi-Burn-Rate
 // Alerts".
+//
+// Below four weeks the windows shrink with the period, to multiples of 12 minutes
+// or, below that, whole minutes: none ever rounds to nothing. A rate that would
+// then be below the sustainable one becomes 1. Where two tiers of an urgency
+// shrink to one window, the one that asks for more stays.
 func Tiers(period time.Duration) []Tier {
-	tier := func(share float64, long time.Duration, u Urgency) Tier {
-		return Tier{Long: long, Short: long / 12, Share: share, Rate: share * float64(period) / float64(long), Urgency: u}
-	}
 	const day = 24 * time.Hour
-	return []Tier{
-		tier(0.02, time.Hour, Page),
-		tier(0.05, 6*time.Hour, Page),
-		tier(0.10, day, Ticket),
-		tier(0.10, 3*day, Ticket),
+	var out []Tier
+	for _, t := range []Tier{
+		{Long: time.Hour, Share: 0.02, Urgency: Page},
+		{Long: 6 * time.Hour, Share: 0.05, Urgency: Page},
+		{Long: day, Share: 0.10, Urgency: Ticket},
+		{Long: 3 * day, Share: 0.10, Urgency: Ticket},
+	} {
+		if period < tierPeriod {
+			t.Long = shrink(t.Long, period)
+		}
+		t.Short = max(t.Long/12, time.Minute)
+		t.Rate = t.Share * float64(period) / float64(t.Long)
+		if period < tierPeriod && t.Rate < 1 {
+			t.Rate, t.Share = 1, float64(t.Long)/float64(period)
+		}
+		if n := len(out); n > 0 && out[n-1].Long == t.Long && out[n-1].Urgency == t.Urgency {
+			out = out[:n-1]
+		}
+		out = append(out, t)
 	}
+	return out
+}
+
+// shrink is the window long of a four-week period for a shorter one, such that
+// buckets of a minute can fill both it and its twelfth.
+func shrink(long, period time.Duration) time.Duration {
+	exact := float64(long) * float64(period) / float64(tierPeriod)
+	step := 12 * time.Minute
+	if exact < float64(step)/2 {
+		step = time.Minute
+	}
+	return max(step, time.Duration(exact/float64(step)+0.5)*step)
 }
 
 // CanFire reports, as an error, a tier that no error ratio can ever reach: the

@@ -104,6 +104,51 @@ func TestTiers(t *testing.T) {
 	}
 }
 
+// For every period a window can have, no tier's window rounds to nothing, none
+// looks back further than the period, and the published arithmetic holds.
+func TestTiersOfAnyPeriod(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		period := time.Duration(rapid.OneOf(rapid.IntRange(1, 5000), rapid.IntRange(1, 366*1440)).Draw(t, "minutes")) * time.Minute
+		tiers := slo.Tiers(period)
+		if len(tiers) < 2 || tiers[0].Urgency != slo.Page || tiers[len(tiers)-1].Urgency != slo.Ticket {
+			t.Fatalf("tiers of %v: %+v, want a page and a ticket at least", period, tiers)
+		}
+		for i, tier := range tiers {
+			switch {
+			case tier.Long < time.Minute || tier.Long > period || tier.Long%time.Minute != 0:
+				t.Fatalf("long window of %+v for %v", tier, period)
+			case tier.Short < time.Minute || tier.Short%time.Minute != 0 || (tier.Long >= 12*time.Minute && tier.Short != tier.Long/12):
+				t.Fatalf("short window of %+v for %v", tier, period)
+			case math.Abs(tier.Rate-tier.Share*float64(period)/float64(tier.Long)) > 1e-9*tier.Rate:
+				t.Fatalf("rate of %+v for %v is not share * period / long", tier, period)
+			case period < 28*day && tier.Rate < 1:
+				t.Fatalf("%+v for %v would fire although the budget lasts", tier, period)
+			case i > 0 && tier.Urgency == tiers[i-1].Urgency && tier.Long <= tiers[i-1].Long:
+				t.Fatalf("tiers of %v are not in order: %+v", period, tiers)
+			}
+		}
+	})
+}
+
+// What shorter periods get.
+func TestTiersShrink(t *testing.T) {
+	for period, want := range map[time.Duration][]string{
+		28 * day:      {"page 1h0m0s/5m0s 13.44", "page 6h0m0s/30m0s 5.6", "ticket 24h0m0s/2h0m0s 2.8", "ticket 72h0m0s/6h0m0s 0.9333"},
+		7 * day:       {"page 12m0s/1m0s 16.8", "page 1h36m0s/8m0s 5.25", "ticket 6h0m0s/30m0s 2.8", "ticket 18h0m0s/1h30m0s 1"},
+		day:           {"page 2m0s/1m0s 14.4", "page 12m0s/1m0s 6", "ticket 48m0s/4m0s 3", "ticket 2h36m0s/13m0s 1"},
+		4 * time.Hour: {"page 1m0s/1m0s 4.8", "page 2m0s/1m0s 6", "ticket 12m0s/1m0s 2", "ticket 24m0s/2m0s 1"},
+		time.Minute:   {"page 1m0s/1m0s 1", "ticket 1m0s/1m0s 1"},
+	} {
+		var got []string
+		for _, tier := range slo.Tiers(period) {
+			got = append(got, fmt.Sprintf("%s %v/%v %.4g", tier.Urgency, tier.Long, tier.Short, tier.Rate))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("Tiers(%v) (-want +got):\n%s", period, diff)
+		}
+	}
+}
+
 func TestTierFiresOnBothWindowsOnly(t *testing.T) {
 	tier := slo.Tiers(period)[0]
 	burning, calm := slo.Counts{Good: 800, Total: 1000}, slo.Counts{Good: 999, Total: 1000}

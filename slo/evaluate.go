@@ -18,7 +18,7 @@ const (
 // as Open.
 type Coverage struct {
 	Measured int `json:"measured"` // a bucket tells what happened
-	Gap      int `json:"gap"`      // the node attests that nothing will come
+	Gap      int `json:"gap"`      // nothing will come: the node attests it, or it was waited for long enough
 	Pending  int `json:"pending"`  // nothing has come yet: the node may be dark
 	Excluded int `json:"excluded"` // planned: does not count
 	Quiet    int `json:"quiet"`    // no events, watched throughout, journey passing
@@ -29,14 +29,19 @@ type Coverage struct {
 
 // A Status is an objective judged over one window. Its numbers are finite.
 type Status struct {
+	// Counts are in the unit of the budgeting method: events, slices, or
+	// millionths of slices; see [Method.Unit].
 	Counts
 	Coverage Coverage `json:"coverage"`
-	Known    bool     `json:"known"` // there were events: SLI and BudgetLeft mean something
+	Known    bool     `json:"known"` // something counts: SLI and BudgetLeft mean something
 	SLI      float64  `json:"sli"`   // good/total so far, 0 when not Known
 	Lower    float64  `json:"lower"` // the final SLI cannot be below, 0 when not bounded
 	Upper    float64  `json:"upper"` // the final SLI cannot be above, 1 when not bounded
 	Verdict  Verdict  `json:"verdict"`
-	Final    bool     `json:"final"` // nothing is pending
+	Final    bool     `json:"final"` // nothing is pending, or it was waited for long enough
+	// Restated says that late data changed a verdict that was final. See
+	// [Status.After].
+	Restated bool `json:"restated,omitempty"`
 	// BudgetLeft is the share of the error budget of the events so far that is
 	// unspent: 1 untouched, 0 spent, negative overspent.
 	BudgetLeft float64 `json:"budget_left"`
@@ -45,11 +50,11 @@ type Status struct {
 	CapacityExceeded int `json:"capacity_exceeded,omitempty"`
 }
 
-// A Span is what is expected of one node: buckets for each minute from From to
-// before To.
-type Span struct {
-	Node     string
-	From, To int64 // minutes since the Unix epoch
+// After returns s as it follows on earlier, the status of the same window before:
+// restated if that was final with another verdict, or was restated itself.
+func (s Status) After(earlier Status) Status {
+	s.Restated = earlier.Restated || (earlier.Final && earlier.Verdict != s.Verdict)
+	return s
 }
 
 // Evaluate judges o over the minutes from to before to of each node. Buckets may
@@ -68,17 +73,39 @@ func Evaluate(o Objective, nodes []string, from, to int64, buckets iter.Seq2[str
 // node that joined yesterday owes nothing for the days before. One node may have
 // several spans; they must not overlap.
 func EvaluateSpans(o Objective, spans []Span, buckets iter.Seq2[string, Bucket]) Status {
-	var s sum
-	s.capacity = o.Capacity
-	for _, latest := range newest(o, spans, buckets) {
-		s.add(latest)
+	from, _ := newRoster(spans).bounds()
+	return EvaluateClosed(o, spans, from, buckets)
+}
+
+// EvaluateClosed is [EvaluateSpans] after the deadline of the minutes before
+// closed (see [Objective.FinalMinute]): what is pending there is given up and
+// becomes a gap, what is open there is taken as it is.
+func EvaluateClosed(o Objective, spans []Span, closed int64, buckets iter.Seq2[string, Bucket]) Status {
+	r := newRoster(spans)
+	from, to := r.bounds()
+	j := judge{o: o, roster: r, excluded: o.Excluded(from, to), closed: closed}
+	step := int64(1)
+	if o.Budgeting.Sliced() {
+		step = o.Slice.Minutes
 	}
-	expected := 0
-	for _, sp := range spans {
-		expected += int(max(0, sp.To-sp.From))
+	sums := map[int64]Sum{}
+	for at, b := range newest(o, spans, buckets) {
+		i := floorDiv(at.minute, step)
+		if !o.Budgeting.Sliced() {
+			i = 0
+			if at.minute < closed {
+				i = -1
+			}
+		}
+		if !within(j.excluded, b.Minute) {
+			sums[i] = sums[i].Plus(o.Sum(b))
+		}
 	}
-	s.pend(expected)
-	return s.status(o.Target)
+	if o.Budgeting.Sliced() {
+		return j.slices(sums, from, to).status(o)
+	}
+	cut := min(max(closed, from), to)
+	return j.settle(sums[-1], from, cut).Plus(j.settle(sums[0], cut, to)).status(o)
 }
 
 type place struct {
@@ -110,70 +137,89 @@ func newest(o Objective, spans []Span, buckets iter.Seq2[string, Bucket]) map[pl
 	return kept
 }
 
-// sum adds up the minutes of a window.
-type sum struct {
+// A Sum adds up minutes of one or many nodes. It is additive and reversible, so
+// that a window can be kept up to date by what enters, leaves or changes.
+type Sum struct {
 	Counts
 	Coverage
-	capacity int64 // per minute, 0 unknown
-	told     int   // minutes with a bucket
-	room     int64 // events that may still come, when capacity is known
-	exceeded int
+	Room     int64 // events that may still come, when capacity is known
+	Exceeded int
 }
 
-func (s *sum) add(b Bucket) {
-	s.told++
+// Sum is what one bucket adds. The sum of no bucket is zero.
+func (o Objective) Sum(b Bucket) Sum {
+	var s Sum
 	switch b.State {
 	case Gap:
-		s.Gap++
-		return
+		s.Gap = 1
+		return s
 	case Excluded:
-		s.Excluded++
-		return
+		s.Coverage.Excluded = 1
+		return s
 	}
-	s.Measured++
-	s.Counts = s.Counts.Add(Counts{b.Good, b.Total})
-	if s.capacity > 0 && b.Total > s.capacity {
-		s.exceeded++
+	s.Measured = 1
+	s.Counts = Counts{b.Good, b.Total}
+	if o.Capacity > 0 && b.Total > o.Capacity {
+		s.Exceeded = 1
 	}
 	if b.Open {
-		s.Open++
-		s.room += max(0, s.capacity-b.Total)
-		return
+		s.Open = 1
+		s.Room = max(0, o.Capacity-b.Total)
+		return s
 	}
 	switch b.Silence() {
 	case Quiet:
-		s.Quiet++
+		s.Quiet = 1
 	case Blind:
-		s.Blind++
+		s.Blind = 1
 	case Failing:
-		s.Failing++
+		s.Coverage.Failing = 1
 	}
+	return s
 }
 
-// pend counts the expected minutes nobody has told of.
-func (s *sum) pend(expected int) {
-	s.Pending = expected - s.told
-	s.room += int64(s.Pending) * s.capacity
+// Told is how many minutes have a bucket.
+func (s Sum) Told() int { return s.Measured + s.Gap + s.Coverage.Excluded }
+
+// Plus returns s and t together.
+func (s Sum) Plus(t Sum) Sum { return s.add(t, 1) }
+
+// Minus returns s without t.
+func (s Sum) Minus(t Sum) Sum { return s.add(t, -1) }
+
+func (s Sum) add(t Sum, sign int) Sum {
+	v := s.fields()
+	v.add(t.fields(), int64(sign))
+	return sumFrom(v)
 }
 
-func (s *sum) status(target float64) Status {
+// status judges the sum of a window.
+func (s Sum) status(o Objective) Status {
 	st := Status{
 		Counts: s.Counts, Coverage: s.Coverage, Known: s.Total > 0, Upper: 1, Verdict: Undetermined,
-		Final: s.Pending == 0 && s.Open == 0, CapacityExceeded: s.exceeded,
+		Final: s.Pending == 0 && s.Open == 0, CapacityExceeded: s.Exceeded,
 	}
 	if st.Known {
 		st.SLI = float64(s.Good) / float64(s.Total)
-		st.BudgetLeft = 1 - s.ErrorRatio()/(1-target)
+		st.BudgetLeft = 1 - s.ErrorRatio()/(1-o.Target)
 	}
-	if most := s.Total + s.room; most > 0 && (st.Final || s.capacity > 0) {
+	if most := s.Total + s.Room; most > 0 && (st.Final || o.Capacity > 0 || o.Budgeting.Sliced()) {
 		st.Lower = float64(s.Good) / float64(most)
-		st.Upper = float64(s.Good+s.room) / float64(most)
+		st.Upper = float64(s.Good+s.Room) / float64(most)
 		switch {
-		case st.Lower >= target:
+		case st.Lower >= o.Target:
 			st.Verdict = Met
-		case st.Upper < target:
+		case st.Upper < o.Target:
 			st.Verdict = Missed
 		}
 	}
 	return st
+}
+
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
 }

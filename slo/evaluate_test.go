@@ -202,7 +202,7 @@ func drawTold(t *rapid.T) told {
 // Whatever order buckets come in, and however often, the result is the same.
 func TestEvaluateIsASetFunction(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		o := checkout(rapid.SampledFrom([]int64{0, 5, 20}).Draw(t, "capacity"))
+		o := drawObjective(t)
 		buckets := rapid.SliceOfN(rapid.Custom(drawTold), 0, 40).Draw(t, "buckets")
 		want := slo.Evaluate(o, []string{"a", "b"}, 0, 10, seq(buckets))
 		replayed := append(slices.Clone(buckets), buckets[:rapid.IntRange(0, len(buckets)).Draw(t, "repeats")]...)
@@ -219,7 +219,8 @@ func TestEvaluateIsASetFunction(t *testing.T) {
 func TestBoundsHoldTheFinalValue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		capacity := rapid.Int64Range(1, 20).Draw(t, "capacity")
-		o := checkout(capacity)
+		o := drawObjective(t)
+		o.Capacity, o.Exclusions, o.Hours = capacity, nil, ""
 		o.Target = rapid.Float64Range(0.01, 0.99).Draw(t, "target")
 		var before, after []told
 		for m := range int64(10) {

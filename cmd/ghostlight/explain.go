@@ -105,12 +105,15 @@ func outagePercents() []float64 { return []float64{100, 10, 1} }
 func explain(o slo.Objective) explanation {
 	period := o.Window.Period()
 	e := explanation{Name: o.Name, Sentence: sentence(o), Target: o.Target, PeriodSeconds: int64(period / time.Second)}
-	tiers := slo.Tiers(period)
+	tiers := o.Alerts
+	if len(tiers) == 0 {
+		tiers = slo.Tiers(period)
+	}
 	for _, t := range tiers {
 		e.Tiers = append(e.Tiers, tier{t.Urgency, int64(t.Long / time.Second), int64(t.Short / time.Second), t.Rate, t.CanFire(o.Target) == nil})
 	}
 	for _, p := range outagePercents() {
-		e.Outages = append(e.Outages, explainOutage(o.Target, p, tiers))
+		e.Outages = append(e.Outages, explainOutage(o, p, tiers))
 	}
 	return e
 }
@@ -118,17 +121,20 @@ func explain(o slo.Objective) explanation {
 // explainOutage finds the alerts that fire. The long window is the slower to fill
 // and so decides when an alert fires; the short one is the faster to empty and
 // decides when it ends.
-func explainOutage(target, percent float64, tiers []slo.Tier) outage {
+func explainOutage(o slo.Objective, percent float64, tiers []slo.Tier) outage {
 	out := outage{Percent: percent, Alerts: []alert{}}
-	ratio := percent / 100
+	ratio := badShare(o, percent/100)
 	for _, t := range tiers {
-		if burn := ratio / (1 - target); burn <= t.Rate || t.CanFire(target) != nil {
+		if burn := ratio / (1 - o.Target); burn <= t.Rate || t.CanFire(o.Target) != nil {
 			continue
 		}
+		detect := max(slo.DetectionTime(o.Target, ratio, t.Long, t.Rate), slo.DetectionTime(o.Target, ratio, t.Short, t.Rate))
+		if slice := time.Duration(o.Slice.Minutes) * time.Minute; o.Budgeting.Sliced() {
+			detect = (detect + slice - 1) / slice * slice // a slice counts when it is over
+		}
 		out.Alerts = append(out.Alerts, alert{
-			Severity: t.Urgency, LongSeconds: int64(t.Long / time.Second),
-			DetectSeconds: slo.DetectionTime(target, ratio, t.Long, t.Rate).Seconds(),
-			ResetSeconds:  slo.ResetTime(target, ratio, t.Short, t.Rate).Seconds(),
+			Severity: t.Urgency, LongSeconds: int64(t.Long / time.Second), DetectSeconds: (detect + t.After).Seconds(),
+			ResetSeconds: slo.ResetTime(o.Target, ratio, t.Short, t.Rate).Seconds(),
 		})
 	}
 	for i := range out.Alerts {
@@ -139,22 +145,50 @@ func explainOutage(target, percent float64, tiers []slo.Tier) outage {
 	return out
 }
 
+// badShare is how much of what is counted is bad while a share of the events
+// fails: with slices all or none of them.
+func badShare(o slo.Objective, failing float64) float64 {
+	if o.Budgeting != slo.Timeslices {
+		return failing
+	}
+	if 1-failing >= o.Slice.Target {
+		return 0
+	}
+	return 1
+}
+
 // sentence is the promise in one sentence.
 func sentence(o slo.Objective) string {
-	var what string
-	switch {
-	case o.Indicator.Outcome != nil:
-		what = o.Indicator.Outcome.Kind + " outcomes recorded at the venue"
-	case o.Indicator.Journey != nil:
-		what = "runs of the journey " + o.Indicator.Journey.Name
+	var s string
+	switch o.Budgeting {
+	case slo.Timeslices:
+		s = fmt.Sprintf("Of all slices of %s, at least %s are good, which they are if at least %s of the %s in them are good; judged over %s",
+			span(float64(o.Slice.Minutes*60)), share(o.Target), share(o.Slice.Target), events(o.Indicator), windowWords(o.Window))
+	case slo.RatioTimeslices:
+		s = fmt.Sprintf("Over all slices of %s, on average at least %s of the %s in each are good, however many it holds; judged over %s",
+			span(float64(o.Slice.Minutes*60)), share(o.Target), events(o.Indicator), windowWords(o.Window))
 	default:
-		what = o.Indicator.String()
+		s = fmt.Sprintf("Of all %s, at least %s are good, judged over %s", events(o.Indicator), share(o.Target), windowWords(o.Window))
 	}
-	s := fmt.Sprintf("Of all %s, at least %s are good, judged over %s", what, share(o.Target), windowWords(o.Window))
 	if o.PerEvent {
 		s += ", and over each event on its own"
 	}
 	return s + fmt.Sprintf(": %s of them may fail.", oneIn(1-o.Target))
+}
+
+// events says what an indicator counts.
+func events(i slo.Indicator) string {
+	switch {
+	case i.Outcome != nil:
+		return i.Outcome.Kind + " outcomes recorded at the venue"
+	case i.Journey != nil:
+		return "runs of the journey " + i.Journey.Name
+	case i.Counter != nil:
+		return "events that " + i.String() + " counts"
+	case i.Gauge != nil, i.Velocity != nil, i.Baseline != nil, i.Contact != nil, i.Recovery != nil:
+		return i.String()
+	}
+	return "events"
 }
 
 func windowWords(w slo.Window) string {
@@ -195,10 +229,34 @@ func (e explanation) text(o slo.Objective) string {
 	for _, out := range e.Outages {
 		fmt.Fprintf(&b, "  If %g %% fail from one moment on, %s\n", out.Percent, out.words())
 	}
+	b.WriteString(conditions(o))
 	for _, t := range e.Tiers {
 		if !t.CanFire {
 			fmt.Fprintf(&b, "  The %s over %s can never fire: not even total failure burns %.3g times the budget.\n", t.Severity, span(float64(t.LongSeconds)), t.Burn)
 		}
+	}
+	return b.String()
+}
+
+// conditions says what else decides: events, low traffic, and times that do not
+// count.
+func conditions(o slo.Objective) string {
+	var b strings.Builder
+	if o.PerEvent {
+		var looks []string
+		for _, t := range slo.EventTiers() {
+			looks = append(looks, fmt.Sprintf("%s of its budget within %s", share(t.Share), span(t.Long.Seconds())))
+		}
+		fmt.Fprintf(&b, "  During an event somebody would be paged once failures that are no chance cost %s.\n", strings.Join(looks, ", or "))
+	}
+	if o.MinTraffic > 0 {
+		fmt.Fprintf(&b, "  No alert fires while its long window holds fewer than %d events.\n", o.MinTraffic)
+	}
+	if o.Hours != "" {
+		fmt.Fprintf(&b, "  Only opening hours count: %s.\n", o.Hours)
+	}
+	for _, x := range o.Exclusions {
+		fmt.Fprintf(&b, "  Planned, and not counted: %s from each %s.\n", span(x.Length.Seconds()), x.Rule)
 	}
 	return b.String()
 }

@@ -1,73 +1,94 @@
 package openslo
 
-import "fmt"
-
-// Prefix is that of Ghostlight's own annotations.
-const Prefix = "ghostlight.dev/"
-
-// Annotations that this package reads; any other below [Prefix] is refused.
 const (
-	EventWindow       = Prefix + "event-window"        // "true": also judged for each show on its own
-	CapacityPerMinute = Prefix + "capacity-per-minute" // most events a minute of one node can hold
-	Owner             = Prefix + "owner"               // whom to ask
+	apiVersion      = "openslo/v1"
+	kindSLO         = "SLO"
+	kindSLI         = "SLI"
+	kindService     = "Service"
+	kindDataSource  = "DataSource"
+	kindAlertPolicy = "AlertPolicy"
+	kindCondition   = "AlertCondition"
+	kindTarget      = "AlertNotificationTarget"
 )
 
-const (
-	apiVersion = "openslo/v1"
-	kindSLO    = "SLO"
-	kindSLI    = "SLI"
-)
+// Kinds lists the kinds of documents that OpenSLO v1 has.
+func Kinds() []string {
+	return []string{kindAlertPolicy, kindCondition, kindTarget, kindDataSource, kindSLI, kindSLO, kindService}
+}
 
 // sloDocument is a document of kind SLO, field by field as OpenSLO v1 has it.
 type sloDocument struct {
-	APIVersion string   `yaml:"apiVersion" json:"apiVersion"`
-	Kind       string   `yaml:"kind" json:"kind"`
+	APIVersion text     `yaml:"apiVersion" json:"apiVersion"`
+	Kind       text     `yaml:"kind" json:"kind"`
 	Metadata   metadata `yaml:"metadata" json:"metadata"`
 	Spec       sloSpec  `yaml:"spec" json:"spec"`
 }
 
 // sliDocument is a document of kind SLI.
 type sliDocument struct {
-	APIVersion string   `yaml:"apiVersion" json:"apiVersion"`
-	Kind       string   `yaml:"kind" json:"kind"`
-	Metadata   metadata `yaml:"metadata" json:"metadata"`
-	Spec       sliSpec  `yaml:"spec" json:"spec"`
+	APIVersion text     `yaml:"apiVersion"`
+	Kind       text     `yaml:"kind"`
+	Metadata   metadata `yaml:"metadata"`
+	Spec       sliSpec  `yaml:"spec"`
+}
+
+type serviceDocument struct {
+	APIVersion text     `yaml:"apiVersion"`
+	Kind       text     `yaml:"kind"`
+	Metadata   metadata `yaml:"metadata"`
+	Spec       struct {
+		Description text `yaml:"description"`
+	} `yaml:"spec"`
+}
+
+type dataSourceDocument struct {
+	APIVersion text     `yaml:"apiVersion"`
+	Kind       text     `yaml:"kind"`
+	Metadata   metadata `yaml:"metadata"`
+	Spec       struct {
+		Description       text `yaml:"description"`
+		Type              text `yaml:"type"`
+		ConnectionDetails any  `yaml:"connectionDetails"`
+	} `yaml:"spec"`
+}
+
+type policyDocument struct {
+	APIVersion text       `yaml:"apiVersion"`
+	Kind       text       `yaml:"kind"`
+	Metadata   metadata   `yaml:"metadata"`
+	Spec       policySpec `yaml:"spec"`
+}
+
+type conditionDocument struct {
+	APIVersion text          `yaml:"apiVersion"`
+	Kind       text          `yaml:"kind"`
+	Metadata   metadata      `yaml:"metadata"`
+	Spec       conditionSpec `yaml:"spec"`
+}
+
+type targetDocument struct {
+	APIVersion text       `yaml:"apiVersion"`
+	Kind       text       `yaml:"kind"`
+	Metadata   metadata   `yaml:"metadata"`
+	Spec       targetSpec `yaml:"spec"`
 }
 
 type metadata struct {
-	Name        string            `yaml:"name" json:"name"`
-	DisplayName string            `yaml:"displayName" json:"displayName,omitempty"`
-	Labels      map[string]values `yaml:"labels" json:"labels,omitempty"`
-	Annotations map[string]string `yaml:"annotations" json:"annotations,omitempty"`
-}
-
-// values is one string or a list of them.
-type values []string
-
-// UnmarshalYAML reads either form.
-func (v *values) UnmarshalYAML(decode func(any) error) error {
-	var one string
-	if decode(&one) == nil {
-		*v = values{one}
-		return nil
-	}
-	var many []string
-	if err := decode(&many); err != nil {
-		return fmt.Errorf("must be text or a list of texts")
-	}
-	*v = many
-	return nil
+	Name        text            `yaml:"name" json:"name"`
+	DisplayName text            `yaml:"displayName" json:"displayName,omitempty"`
+	Labels      map[string]list `yaml:"labels" json:"labels,omitempty"`
+	Annotations map[string]text `yaml:"annotations" json:"annotations,omitempty"`
 }
 
 type sloSpec struct {
-	Description     string       `yaml:"description" json:"description,omitempty"`
-	Service         string       `yaml:"service" json:"service,omitempty"`
+	Description     text         `yaml:"description" json:"description,omitempty"`
+	Service         text         `yaml:"service" json:"service,omitempty"`
 	Indicator       *indicator   `yaml:"indicator" json:"indicator,omitempty"`
-	IndicatorRef    string       `yaml:"indicatorRef" json:"-"`
+	IndicatorRef    *text        `yaml:"indicatorRef" json:"-"`
 	TimeWindow      []timeWindow `yaml:"timeWindow" json:"timeWindow"`
-	BudgetingMethod string       `yaml:"budgetingMethod" json:"budgetingMethod"`
+	BudgetingMethod text         `yaml:"budgetingMethod" json:"budgetingMethod"`
 	Objectives      []objective  `yaml:"objectives" json:"objectives"`
-	AlertPolicies   []any        `yaml:"alertPolicies" json:"-"`
+	AlertPolicies   []policyItem `yaml:"alertPolicies" json:"alertPolicies,omitempty"`
 }
 
 type indicator struct {
@@ -76,18 +97,18 @@ type indicator struct {
 }
 
 type sliSpec struct {
-	Description     string         `yaml:"description" json:"description,omitempty"`
-	RatioMetric     *ratioMetric   `yaml:"ratioMetric" json:"ratioMetric,omitempty"`
-	ThresholdMetric map[string]any `yaml:"thresholdMetric" json:"-"`
+	Description     text         `yaml:"description" json:"description,omitempty"`
+	RatioMetric     *ratioMetric `yaml:"ratioMetric" json:"ratioMetric,omitempty"`
+	ThresholdMetric *metric      `yaml:"thresholdMetric" json:"thresholdMetric,omitempty"`
 }
 
 type ratioMetric struct {
-	Counter *bool   `yaml:"counter" json:"counter,omitempty"`
+	Counter *flag   `yaml:"counter" json:"counter,omitempty"`
 	Good    *metric `yaml:"good" json:"good,omitempty"`
-	Bad     *metric `yaml:"bad" json:"-"`
+	Bad     *metric `yaml:"bad" json:"bad,omitempty"`
 	Total   *metric `yaml:"total" json:"total,omitempty"`
 	Raw     *metric `yaml:"raw" json:"-"`
-	RawType string  `yaml:"rawType" json:"-"`
+	RawType text    `yaml:"rawType" json:"-"`
 }
 
 type metric struct {
@@ -95,31 +116,81 @@ type metric struct {
 }
 
 type metricSource struct {
-	MetricSourceRef string         `yaml:"metricSourceRef" json:"-"`
-	Type            string         `yaml:"type" json:"type"`
+	MetricSourceRef text           `yaml:"metricSourceRef" json:"-"`
+	Type            text           `yaml:"type" json:"type"`
 	Spec            map[string]any `yaml:"spec" json:"spec"`
 }
 
 type timeWindow struct {
-	Duration  string    `yaml:"duration" json:"duration"`
-	IsRolling *bool     `yaml:"isRolling" json:"isRolling,omitempty"`
+	Duration  shorthand `yaml:"duration" json:"duration"`
+	IsRolling *flag     `yaml:"isRolling" json:"isRolling,omitempty"`
 	Calendar  *calendar `yaml:"calendar" json:"calendar,omitempty"`
 }
 
 type calendar struct {
-	StartTime string `yaml:"startTime" json:"startTime"`
-	TimeZone  string `yaml:"timeZone" json:"timeZone"`
+	StartTime text `yaml:"startTime" json:"startTime"`
+	TimeZone  text `yaml:"timeZone" json:"timeZone"`
 }
 
 type objective struct {
-	DisplayName     string     `yaml:"displayName" json:"displayName,omitempty"`
-	Op              string     `yaml:"op" json:"-"`
-	Value           *float64   `yaml:"value" json:"-"`
-	Target          *float64   `yaml:"target" json:"target,omitempty"`
-	TargetPercent   *float64   `yaml:"targetPercent" json:"-"`
-	TimeSliceTarget *float64   `yaml:"timeSliceTarget" json:"-"`
-	TimeSliceWindow string     `yaml:"timeSliceWindow" json:"-"`
+	DisplayName     text       `yaml:"displayName" json:"displayName,omitempty"`
+	Op              text       `yaml:"op" json:"op,omitempty"`
+	Value           *number    `yaml:"value" json:"value,omitempty"`
+	Target          *number    `yaml:"target" json:"target,omitempty"`
+	TargetPercent   *number    `yaml:"targetPercent" json:"-"`
+	TimeSliceTarget *number    `yaml:"timeSliceTarget" json:"timeSliceTarget,omitempty"`
+	TimeSliceWindow *shorthand `yaml:"timeSliceWindow" json:"timeSliceWindow,omitempty"`
 	Indicator       *indicator `yaml:"indicator" json:"-"`
-	IndicatorRef    string     `yaml:"indicatorRef" json:"-"`
-	CompositeWeight *float64   `yaml:"compositeWeight" json:"-"`
+	IndicatorRef    *text      `yaml:"indicatorRef" json:"-"`
+	CompositeWeight *number    `yaml:"compositeWeight" json:"-"`
+}
+
+// policyItem is an alert policy by reference or in place.
+type policyItem struct {
+	AlertPolicyRef *text       `yaml:"alertPolicyRef" json:"alertPolicyRef,omitempty"`
+	Kind           *text       `yaml:"kind" json:"kind,omitempty"`
+	Metadata       *metadata   `yaml:"metadata" json:"metadata,omitempty"`
+	Spec           *policySpec `yaml:"spec" json:"spec,omitempty"`
+}
+
+type policySpec struct {
+	Description         text            `yaml:"description" json:"description,omitempty"`
+	AlertWhenNoData     flag            `yaml:"alertWhenNoData" json:"alertWhenNoData,omitempty"`
+	AlertWhenBreaching  flag            `yaml:"alertWhenBreaching" json:"alertWhenBreaching,omitempty"`
+	AlertWhenResolved   flag            `yaml:"alertWhenResolved" json:"alertWhenResolved,omitempty"`
+	Conditions          []conditionItem `yaml:"conditions" json:"conditions,omitempty"`
+	NotificationTargets []targetItem    `yaml:"notificationTargets" json:"notificationTargets,omitempty"`
+}
+
+type conditionItem struct {
+	ConditionRef *text          `yaml:"conditionRef" json:"conditionRef,omitempty"`
+	Kind         *text          `yaml:"kind" json:"kind,omitempty"`
+	Metadata     *metadata      `yaml:"metadata" json:"metadata,omitempty"`
+	Spec         *conditionSpec `yaml:"spec" json:"spec,omitempty"`
+}
+
+type conditionSpec struct {
+	Severity    text          `yaml:"severity" json:"severity"`
+	Condition   conditionType `yaml:"condition" json:"condition"`
+	Description text          `yaml:"description" json:"description,omitempty"`
+}
+
+type conditionType struct {
+	Kind           text       `yaml:"kind" json:"kind"`
+	Op             text       `yaml:"op" json:"op"`
+	Threshold      *number    `yaml:"threshold" json:"threshold"`
+	LookbackWindow shorthand  `yaml:"lookbackWindow" json:"lookbackWindow"`
+	AlertAfter     *shorthand `yaml:"alertAfter" json:"alertAfter,omitempty"`
+}
+
+type targetItem struct {
+	TargetRef *text       `yaml:"targetRef" json:"targetRef,omitempty"`
+	Kind      *text       `yaml:"kind" json:"kind,omitempty"`
+	Metadata  *metadata   `yaml:"metadata" json:"metadata,omitempty"`
+	Spec      *targetSpec `yaml:"spec" json:"spec,omitempty"`
+}
+
+type targetSpec struct {
+	Description text `yaml:"description" json:"description,omitempty"`
+	Target      text `yaml:"target" json:"target"`
 }

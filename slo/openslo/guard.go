@@ -12,7 +12,7 @@ import (
 // Limits on a file's shape. The parser's time and memory grow with the square of
 // nesting, and aliases can make a short file mean an enormous one.
 const (
-	maxBytes  = 64 << 10
+	maxBytes  = 256 << 10
 	maxDepth  = 16  // brackets and braces open at once
 	maxColumn = 200 // of a line's first token
 	maxInline = 4   // block structure begun on one line, such as "- - a: b: c"

@@ -1,19 +1,17 @@
-// Package openslo reads objectives from OpenSLO v1 files, strictly, and writes
-// them in a canonical form that it reads again. Every error names file, line,
-// column and field, and what is allowed there. What this version does not evaluate
-// is refused with the reason; nothing is passed over in silence. FORMAT.md is the
-// reference of what is read.
+// Package openslo reads OpenSLO v1 files, strictly, and makes objectives of their
+// SLOs, which it writes in a canonical form that it reads again. It says of each
+// document whether it is valid, with the verdict of OpenSLO's own library, and
+// whether Ghostlight can evaluate it. Every error names file, line, column and
+// field, and what is allowed there; nothing is passed over in silence. FORMAT.md is
+// the reference of what is read.
 package openslo
 
 import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	_ "time/tzdata" // calendar windows mean the same on machines without a time zone database
-
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 
 	"ghostlight/internal/strictyaml"
 	"ghostlight/slo"
@@ -29,173 +27,150 @@ func Load(path string) ([]slo.Objective, error) {
 }
 
 // Decode reads the objectives of a file's content, in its order; name stands for
-// the file in errors. JSON is read too, being YAML. The error joins a
-// [strictyaml.Error] for each problem found.
+// the file in errors. The error joins a [strictyaml.Error] for each problem found.
 func Decode(name string, data []byte) ([]slo.Objective, error) {
-	if err := guard(name, data); err != nil {
-		return nil, err
+	var s Set
+	s.Add(name, data)
+	return s.Objectives()
+}
+
+// A Document is what is to be said of one document of a file.
+type Document struct {
+	File                   string
+	Index                  int // in its file, from 0; each entry of a list counts
+	APIVersion, Kind, Name string
+	// Decoded says that it is of version openslo/v1 and a known kind and that all
+	// its fields are known and have their types.
+	Decoded bool
+	// Errors say why it is not valid OpenSLO.
+	Errors []*strictyaml.Error
+	// Refused says why Ghostlight does not evaluate it although it is valid.
+	Refused []*strictyaml.Error
+	// Objective is what a document of kind SLO means, nil if it is not valid or
+	// refused.
+	Objective *slo.Objective
+}
+
+// Valid reports whether the document is valid OpenSLO.
+func (d Document) Valid() bool { return len(d.Errors) == 0 }
+
+// A Set is some files whose documents may refer to each other. The zero value is
+// empty.
+type Set struct {
+	docs []*entry
+	read bool
+}
+
+// Add reads one file.
+func (s *Set) Add(name string, data []byte) {
+	s.docs = append(s.docs, parse(name, data)...)
+	s.read = false
+}
+
+// AddUnreadable notes a file that could not be read.
+func (s *Set) AddUnreadable(name string, err error) {
+	e := &entry{Document: Document{File: name}}
+	e.fail(&strictyaml.Error{File: name, Message: err.Error()})
+	s.docs = append(s.docs, e)
+}
+
+// Documents judges every document, file by file in their order.
+func (s *Set) Documents() []Document {
+	s.resolve()
+	out := make([]Document, len(s.docs))
+	for i, d := range s.docs {
+		out[i] = d.Document
 	}
-	file, err := parser.ParseBytes(data, 0)
-	if err != nil {
-		return nil, syntaxError(name, err)
+	return out
+}
+
+// Objectives returns an objective for each SLO. After an error there are none; it
+// joins what keeps documents from being valid or, when all are, from being
+// evaluated.
+func (s *Set) Objectives() ([]slo.Objective, error) {
+	s.resolve()
+	var invalid, refused []error
+	var out []slo.Objective
+	for _, d := range s.docs {
+		invalid, refused = appendErrors(invalid, d.Errors), appendErrors(refused, d.Refused)
+		if d.Objective != nil {
+			out = append(out, *d.Objective)
+		}
 	}
-	d := decoder{name: name, indicators: map[string]indicator{}}
-	d.read(file)
-	if len(d.problems) == 0 {
-		d.resolve()
-	}
-	if len(d.problems) > 0 {
-		return nil, errors.Join(d.problems...)
-	}
-	if len(d.slos) == 0 {
+	switch {
+	case len(invalid) > 0:
+		return nil, errors.Join(invalid...)
+	case len(refused) > 0:
+		return nil, errors.Join(refused...)
+	case len(out) == 0:
+		name := ""
+		if len(s.docs) > 0 {
+			name = s.docs[0].File
+		}
 		return nil, &strictyaml.Error{File: name, Message: "holds no document of kind SLO"}
 	}
-	return d.objectives()
+	return out, nil
 }
 
-// decoder collects what the documents of one file hold.
-type decoder struct {
-	name       string
-	slos       []located
-	indicators map[string]indicator
-	problems   []error
+func appendErrors(to []error, from []*strictyaml.Error) []error {
+	for _, e := range from {
+		to = append(to, e)
+	}
+	return to
 }
 
-// located is an SLO and where it stands.
-type located struct {
-	doc  *sloDocument
-	node ast.Node
-}
-
-// read decodes every document, each by its kind.
-func (d *decoder) read(file *ast.File) {
-	for _, doc := range file.Docs {
-		body := doc.Body
-		if body == nil || body.Type() == ast.CommentType || body.Type() == ast.NullType {
+// resolve puts what documents refer to in its place and evaluates them.
+func (s *Set) resolve() {
+	if s.read {
+		return
+	}
+	s.read = true
+	for _, d := range s.docs {
+		d.Refused, d.Objective = nil, nil
+		if !d.Valid() {
 			continue
 		}
-		var err error
-		switch kind := scalar(body, "kind"); kind {
-		case kindSLO:
-			s := &sloDocument{}
-			if err = strictyaml.DecodeNode(d.name, body, s); err == nil {
-				err = d.add(body, s)
-			}
-		case kindSLI:
-			var s sliDocument
-			if err = strictyaml.DecodeNode(d.name, body, &s); err == nil {
-				err = d.keep(body, s)
-			}
-		case "":
-			err = d.refuse(body, "kind", "is missing; allowed: SLO, SLI")
-		case "DataSource", "Service", "AlertPolicy", "AlertCondition", "AlertNotificationTarget":
-			err = d.refuse(body, "kind", "%s is not supported by this version: nothing would evaluate it; allowed: SLO, SLI", kind)
-		default:
-			err = d.refuse(body, "kind", "%q is unknown; allowed: SLO, SLI", kind)
+		d.refuse(s.duplicate(d))
+		if d.slo == nil {
+			d.refuse(unannotated(d.metadata()))
+			d.refuse(d.standing(s))
+			continue
 		}
+		full, err := s.complete(d.slo)
+		if d.refuse(err); err != nil {
+			continue
+		}
+		o, err := full.evaluate()
+		if d.refuse(err); len(d.Refused) == 0 {
+			d.Objective = &o
+		}
+	}
+}
+
+// duplicate refuses the second of two documents of one kind and name: a
+// reference would not know which is meant.
+func (s *Set) duplicate(d *entry) error {
+	i := slices.IndexFunc(s.docs, func(o *entry) bool { return o.Valid() && o.Kind == d.Kind && o.Name == d.Name })
+	if s.docs[i] == d {
+		return nil
+	}
+	return strictyaml.Fieldf("metadata.name", "%q is that of another %s in %s", d.Name, d.Kind, s.docs[i].File)
+}
+
+// standing evaluates a document that is no SLO as far as it stands alone.
+func (d *entry) standing(s *Set) error {
+	switch {
+	case d.sli != nil:
+		spec, err := s.inPlace(d.sli.Spec)
 		if err != nil {
-			d.problems = append(d.problems, err)
+			return strictyaml.Under("spec", err)
 		}
-	}
-}
-
-// add appends an SLO whose name is new.
-func (d *decoder) add(body ast.Node, s *sloDocument) error {
-	for _, other := range d.slos {
-		if other.doc.Metadata.Name == s.Metadata.Name {
-			return d.refuse(body, "metadata", "name %q is that of another SLO in this file", s.Metadata.Name)
-		}
-	}
-	d.slos = append(d.slos, located{s, body})
-	return nil
-}
-
-// keep remembers an SLI for references.
-func (d *decoder) keep(body ast.Node, s sliDocument) error {
-	if _, twice := d.indicators[s.Metadata.Name]; twice {
-		return d.refuse(body, "metadata", "name %q is that of another SLI in this file", s.Metadata.Name)
-	}
-	d.indicators[s.Metadata.Name] = indicator{Metadata: s.Metadata, Spec: s.Spec}
-	return nil
-}
-
-// resolve puts the SLI that each indicatorRef names in its place.
-func (d *decoder) resolve() {
-	for _, s := range d.slos {
-		ref := s.doc.Spec.IndicatorRef
-		if ref == "" {
-			continue
-		}
-		found, ok := d.indicators[ref]
-		if !ok {
-			d.problems = append(d.problems, d.refuse(child(s.node, "spec"), "indicatorRef", "names %q, but this file has no SLI of that name", ref))
-			continue
-		}
-		s.doc.Spec.Indicator, s.doc.Spec.IndicatorRef = &found, ""
-	}
-}
-
-// refuse makes an error at a field of a mapping, or at the mapping when it does
-// not have the field.
-func (d *decoder) refuse(node ast.Node, field, format string, args ...any) error {
-	e := &strictyaml.Error{File: d.name, Field: field, Message: fmt.Sprintf(format, args...)}
-	at := node
-	if kv := entry(node, field); kv != nil {
-		at = kv.Key
-	} else if kvs := entries(node); len(kvs) > 0 {
-		at = kvs[0].Key
-	}
-	if tok := at.GetToken(); tok != nil && tok.Position != nil {
-		e.Line, e.Column = tok.Position.Line, tok.Position.Column
-	}
-	return e
-}
-
-func entries(node ast.Node) []*ast.MappingValueNode {
-	switch n := node.(type) {
-	case *ast.MappingNode:
-		return n.Values
-	case *ast.MappingValueNode:
-		return []*ast.MappingValueNode{n}
+		zero := number(0)
+		_, err = spec.indicator(objective{Op: "gt", Value: &zero}) // the SLO says which
+		return strictyaml.Under("spec", err)
+	case d.condition != nil:
+		_, err := d.condition.Spec.Condition.tier(d.condition.Spec.Severity, 0)
+		return strictyaml.Under("spec.condition", err)
 	}
 	return nil
-}
-
-func entry(node ast.Node, field string) *ast.MappingValueNode {
-	for _, kv := range entries(node) {
-		if s, ok := kv.Key.(*ast.StringNode); ok && s.Value == field {
-			return kv
-		}
-	}
-	return nil
-}
-
-// child is the section below field, or node itself where there is none.
-func child(node ast.Node, field string) ast.Node {
-	if kv := entry(node, field); kv != nil {
-		return kv.Value
-	}
-	return node
-}
-
-// scalar is the text of a field, "" where there is none.
-func scalar(node ast.Node, field string) string {
-	if kv := entry(node, field); kv != nil {
-		if s, ok := kv.Value.(*ast.StringNode); ok {
-			return s.Value
-		}
-	}
-	return ""
-}
-
-func syntaxError(name string, err error) error {
-	e := &strictyaml.Error{File: name, Message: err.Error()}
-	var ye yaml.Error
-	if errors.As(err, &ye) {
-		e.Message = ye.GetMessage()
-		if tok := ye.GetToken(); tok != nil && tok.Position != nil {
-			e.Line, e.Column = tok.Position.Line, tok.Position.Column
-		}
-	}
-	return e
 }

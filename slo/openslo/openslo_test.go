@@ -55,16 +55,101 @@ func TestShippedObjectives(t *testing.T) {
 
 // The hashes are in every bucket at the centre: they never change.
 func TestShippedHashes(t *testing.T) {
-	objectives, err := openslo.Decode("checkout.yaml", shipped.Checkout())
+	want := map[string]string{
+		"cache-hits": "cc1c7e55d24a2aad", "checkout-journey": "22a6773121f6cc79", "checkout-latency": "3290c00bcf2673ea",
+		"checkout-success": "f6bfc5a138b08a41", "conversion-baseline": "baefd49259a1fee7", "conversion-velocity": "e489c9e5c3ef3b79",
+		"operational-mttr": "01b8abfa91ad22b7", "power": "3efefc47f0cb52ef", "relay-latency": "cea0e5f588b5e7d1",
+		"settlement-age": "45fe4db87c2bb970", "token-validation": "e8f43bcb0730fb5f", "uplink-availability": "0e77b20315515db0",
+	}
+	got := map[string]string{}
+	for name, data := range map[string][]byte{"checkout.yaml": shipped.Checkout(), "venue.yaml": shipped.Venue()} {
+		objectives, err := openslo.Decode(name, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range objectives {
+			got[o.Name] = fmt.Sprintf("%016x", o.Hash)
+			if len(o.BurnTiers()) == 0 {
+				t.Errorf("%s has no burn alert that can fire", o.Name)
+			}
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// What the venue's own metrics tell is taken from the right series.
+func TestShippedIndicators(t *testing.T) {
+	objectives, err := openslo.Decode("venue.yaml", shipped.Venue())
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"checkout-success": "f6bfc5a138b08a41", "checkout-journey": "22a6773121f6cc79"}
+	got := map[string]string{}
 	for _, o := range objectives {
-		if got := fmt.Sprintf("%016x", o.Hash); got != want[o.Name] {
-			t.Errorf("hash of %s is %s, want %s", o.Name, got, want[o.Name])
-		}
+		got[o.Name] = o.Indicator.String()
 	}
+	want := map[string]string{
+		"checkout-latency":    "counter edgecore_payment_duration_seconds_count",
+		"relay-latency":       "counter edgecore_relay_latency_seconds_count",
+		"cache-hits":          "counter edgecore_cache_requests_total",
+		"token-validation":    "counter edgecore_tokens_validated_total",
+		"settlement-age":      "samples of edgecore_settlement_oldest_seconds, lte 3600",
+		"conversion-velocity": "check-ins that buy within 20m0s",
+		"conversion-baseline": "check-ins that buy, against 28 days before",
+		"uplink-availability": "minutes in contact",
+		"operational-mttr":    "incidents at parity within 15m0s",
+		"power":               "samples of ghostlight_battery_charge_ratio, gt 0.2",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A file with everything by reference means what it says.
+func TestEverythingByReference(t *testing.T) {
+	file, err := txtar.ParseFile("testdata/accepted.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range file.Files {
+		if f.Name != "policies.yaml" {
+			continue
+		}
+		objectives, err := openslo.Decode(f.Name, f.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := objectives[0]
+		got.Document, got.Hash = nil, 0
+		berlin, err := time.LoadLocation("Europe/Berlin")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := slo.Objective{
+			Name: "backlog", DisplayName: "Backlog", Description: "The backlog stays short.", Service: "shop", Audience: "guests",
+			Target: 0.995, Budgeting: slo.Timeslices, Slice: slo.Slice{Minutes: 10, Target: 1},
+			Indicator: slo.Indicator{Gauge: &slo.GaugeIndicator{
+				Selector: slo.Selector{Metric: "queue_length", Matchers: []slo.Matcher{{Label: "queue", Op: "=", Value: "mail"}}}, Op: slo.LessOrEqual, Value: 60,
+			}},
+			Window: slo.Window{Count: 1, Unit: slo.Quarter, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, berlin), Zone: berlin},
+			Alerts: []slo.Tier{
+				{Long: time.Hour, Short: 5 * time.Minute, Share: 14.4 / (91 * 24), Rate: 14.4, Urgency: slo.Page},
+				{Long: 72 * time.Hour, Short: 6 * time.Hour, Share: 3. / 91, Rate: 1, Urgency: slo.Ticket, After: 15 * time.Minute},
+			},
+			MinTraffic: 12, Missing: slo.MissingBad, Hours: "Mo-Fr 18:00-02:00; Sa,Su 10:00-24:00; Europe/London", FinalAfter: 60 * 24 * time.Hour,
+			Exclusions: []slo.Exclusion{
+				{Length: 30 * time.Minute, Rule: "DTSTART;TZID=Europe/Berlin:20260105T030000 RRULE:FREQ=WEEKLY"},
+				{Length: 24 * time.Hour, Rule: "DTSTART;TZID=Europe/London:20261224T000000 RRULE:FREQ=YEARLY"},
+			},
+		}
+		same := cmp.Comparer(func(a, b *time.Location) bool { return a.String() == b.String() })
+		if diff := cmp.Diff(want, got, same); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		return
+	}
+	t.Fatal("the case is gone")
 }
 
 func TestDocumentDecodesToTheSameObjective(t *testing.T) {
@@ -72,7 +157,7 @@ func TestDocumentDecodesToTheSameObjective(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file.Files = append(file.Files, txtar.File{Name: "shipped", Data: shipped.Checkout()})
+	file.Files = append(file.Files, txtar.File{Name: "shipped", Data: shipped.Checkout()}, txtar.File{Name: "venue", Data: shipped.Venue()})
 	for _, f := range file.Files {
 		objectives, err := openslo.Decode(f.Name, f.Data)
 		if err != nil {
@@ -179,7 +264,7 @@ func TestLoadMissingFile(t *testing.T) {
 func TestCostlyShapesAreRefused(t *testing.T) {
 	bomb := "a: &a [x, x, x]\nb: &b [*a, *a, *a]\nc: [*b, *b, *b]\n"
 	for name, c := range map[string]struct{ text, want string }{
-		"long":     {strings.Repeat("#", 64<<10+1), "x:1:1: is 65537 bytes long; allowed: 65536"},
+		"long":     {strings.Repeat("#", 256<<10+1), "x:1:1: is 262145 bytes long; allowed: 262144"},
 		"brackets": {strings.Repeat("[", 17), "x:1:17: is nested too deeply; allowed: 16 brackets"},
 		"braces":   {strings.Repeat("{a: ", 17), "x:1:65: is nested too deeply; allowed: 16 brackets"},
 		"entries":  {strings.Repeat("- ", 5), "x:1:9: begins too much on one line; allowed: 4"},

@@ -6,13 +6,15 @@ import (
 	"ghostlight/slo/shipped"
 )
 
-func TestCheckoutIsTheCallersOwn(t *testing.T) {
-	first := shipped.Checkout()
-	if len(first) == 0 {
-		t.Fatal("the shipped file is empty")
-	}
-	first[0]++
-	if shipped.Checkout()[0] == first[0] {
-		t.Error("changing the returned bytes changes the shipped file")
+func TestFilesAreTheCallersOwn(t *testing.T) {
+	for name, file := range map[string]func() []byte{"checkout": shipped.Checkout, "venue": shipped.Venue} {
+		first := file()
+		if len(first) == 0 {
+			t.Fatalf("the %s file is empty", name)
+		}
+		first[0]++
+		if file()[0] == first[0] {
+			t.Errorf("changing the returned bytes changes the %s file", name)
+		}
 	}
 }
