@@ -114,6 +114,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return r.series.Run(ctx) })
 	group.Go(func() error { return r.nodes.Run(ctx) })
 	group.Go(func() error { return r.evidence.Run(ctx) })
 	group.Go(func() error { return r.ingest.Run(ctx) })

@@ -91,6 +91,7 @@ func (d *DB) Insert(ctx context.Context, src buffer.Source, names uint64, batche
 	if err := w.flush(); err != nil {
 		return nil, fmt.Errorf("insert rows of %s: %w", src, err)
 	}
+	d.hidden.Store(true)
 	return results, nil
 }
 

@@ -14,6 +14,7 @@
 package tsdb
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -58,6 +59,7 @@ type DB struct {
 	rows      sync.Pool     // of *[]storage.MetricRow, empty
 	inserts   chan struct{} // one token for each insert that may run
 	queries   chan struct{} // one token for each query that may run
+	hidden    atomic.Bool   // rows were inserted that no query may see yet
 
 	// flushing is held by whoever empties the insert buffers: what one of two
 	// has taken out, the other would not find.
@@ -121,8 +123,31 @@ func Open(o Options) (*DB, error) {
 	}, nil
 }
 
+// showEvery is how often rows become visible to queries while DB.Run runs.
+const showEvery = 300 * time.Millisecond
+
+// Run makes what is inserted visible to queries soon, until ctx ends: by itself
+// VictoriaMetrics takes up to two seconds, in which a page lags behind its venue.
+func (d *DB) Run(ctx context.Context) error {
+	tick := time.NewTicker(showEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if !d.hidden.Swap(false) {
+			continue
+		}
+		if err := d.Flush(); err != nil {
+			return err
+		}
+	}
+}
+
 // Flush makes the rows whose Insert returned before visible to queries; without it
-// a row becomes visible within about two seconds. Rows that VictoriaMetrics' own
+// a row becomes visible by [DB.Run], or within about two seconds. Rows that VictoriaMetrics' own
 // flusher is moving at that moment, every two seconds, may take some milliseconds
 // longer. It makes nothing durable.
 func (d *DB) Flush() error {

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -189,6 +190,31 @@ func export(t *testing.T, match string) map[int64]string {
 		}
 	}
 	return out
+}
+
+// Run shows what was inserted; the database would do so by itself, but later.
+func TestWhatIsInsertedIsShown(t *testing.T) {
+	at := time.Now().Add(-time.Minute).UnixMilli()
+	series := delta.Series{Labels: labels("__name__", "shown"), Samples: []delta.Sample{{Time: at, Value: 7}}}
+	if _, err := db.Insert(t.Context(), soho, 0, delta.Batch{Series: []delta.Series{series}}); err != nil {
+		t.Fatal(err)
+	}
+	if !db.hidden.Load() {
+		t.Fatal("nobody knows that there is something to show")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- db.Run(ctx) }()
+	for db.hidden.Load() {
+		runtime.Gosched()
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[int64]string{at: "7"}, export(t, "shown")); diff != "" {
+		t.Errorf("samples (-want +got):\n%s", diff)
+	}
 }
 
 func TestQueryRange(t *testing.T) {
