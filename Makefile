@@ -11,10 +11,10 @@ ARGS    ?=
 # engine (SQLite aside), so that a race build of them stays affordable.
 RACE := ./internal/daemon ./internal/uplink/... ./buffer/... ./synthetics/... ./healthscore/... ./slo/... ./edgecore/relay ./edgecore/cache ./collector/scrape ./collector/store ./collector/sli ./collector/journeys ./collector/page ./fleet/ingest ./fleet/registry ./fleet/web ./internal/webui
 
-# What the end-to-end run needs beyond Go and gcc (Debian).
-DEPS := chromium prometheus systemd
+# What the end-to-end run and the crash tests need beyond Go and gcc (Debian).
+DEPS := chromium prometheus prometheus-alertmanager strace systemd
 
-.PHONY: help build demo test check e2e crash deps generate fmt clean
+.PHONY: help build demo test check e2e crash bench bench-peers deps generate fmt clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -33,18 +33,34 @@ test: ## unit, golden, property, fuzz-seed and process tests; needs only Go and 
 
 check: ## formatting, vet, staticcheck, unit files, generated files, race
 	@unformatted=$$($(TOOL) gofumpt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "run make fmt for:"; echo "$$unformatted"; exit 1; }
-	go vet ./... && go vet -tags e2e ./internal/e2e
-	$(TOOL) staticcheck ./... && $(TOOL) staticcheck -tags e2e ./internal/e2e
+	go vet ./... && go vet -tags e2e ./internal/e2e ./fleet/notify && go vet -tags crash ./buffer/queue ./fleet/app
+	$(TOOL) staticcheck ./... && $(TOOL) staticcheck -tags e2e ./internal/e2e ./fleet/notify && $(TOOL) staticcheck -tags crash ./buffer/queue ./fleet/app
 	deploy/check.sh
 	go test -race -short -timeout 9m $(RACE)
 
 e2e: build ## one shared demo run with faults, under Chromium, promtool and the dashboards (needs make deps)
-	go test -tags e2e -count=1 -timeout 15m -v ./internal/e2e
+	go test -tags e2e -count=1 -timeout 15m -v ./internal/e2e ./fleet/notify
 
-crash: ## kill -9 sweeps, long form (KILLS=n; make test runs the short form)
+crash: ## kill -9 at random and at every file call, and the simulated fleet, long form (KILLS=n SWEEP=n SEEDS=n; needs make deps)
 	KILLS=$(or $(KILLS),200) go test -count=1 -timeout 60m -v -run 'TestNothingAcknowledgedIsLost|TestKillLosesNothing' ./buffer/queue ./edgecore ./fleet/app
+	KILLS=$(or $(SWEEP),25) go test -tags crash -count=1 -timeout 60m -v -run Sweep ./buffer/queue ./fleet/app
+	SEEDS=$(or $(SEEDS),10000) go test -count=1 -timeout 90m -v -run 'TestFleet$$' ./internal/fleetsim
 
-deps: ## install what make e2e needs
+# What the bench replays, in the format that `ghostlight delta measure` takes: a
+# recording, or else a venue that is made up.
+DATA ?= bin/venue.tsv.gz
+
+bin/venue.tsv.gz: | build
+	bin/ghostlight delta generate --seed 7 --minutes 31 --interval 5s $@
+
+bench: build bench-peers $(DATA) ## measure side by side with real peers into BENCHMARKS.md (ONLY=wire,disk,agent,day,fresh,payments LONG=1 DATA=FILE; as root, on an idle machine)
+	go run ./internal/bench --data '$(DATA)' --only '$(ONLY)' $(if $(LONG),--long)
+
+bench-peers: ## build the peers of the bench into bin/peers/, at the versions that internal/bench/peers/go.mod pins
+	@mkdir -p bin/peers
+	go build -C internal/bench/peers -o '$(CURDIR)/bin/peers/' ./encode github.com/VictoriaMetrics/VictoriaMetrics/app/vmagent github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics
+
+deps: ## install what make e2e and make crash need
 	apt-get update
 	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(DEPS)
 
