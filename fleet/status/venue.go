@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ghostlight/buffer"
+	"ghostlight/buffer/wire"
 	"ghostlight/fleet/registry"
 	"ghostlight/slo"
 )
@@ -170,6 +171,21 @@ func (v *Views) allNodes(ctx context.Context, now time.Time) ([]Node, error) {
 	return out, nil
 }
 
+// tellWay says what is odd about a node's way to the centre.
+func (n *Node) tellWay(r registry.View) {
+	if r.ClockWrong {
+		n.ClockOff = r.ClockOffset.Abs().Milliseconds()
+	}
+	if b := r.Heartbeat.Bandwidth; b != nil {
+		n.DayBudget = b.DayBudget
+		for _, lane := range buffer.Lanes() {
+			if what := b.Withheld[lane]; what != "" {
+				n.Withheld = append(n.Withheld, Withheld{Lane: lane.String(), BacklogOnly: what == wire.WithheldBacklog})
+			}
+		}
+	}
+}
+
 func toNode(r registry.View, now time.Time) Node {
 	n := Node{
 		Region: r.Region, Venue: r.Venue, Node: r.Node, Presence: string(r.Presence), Live: r.Live,
@@ -188,6 +204,7 @@ func toNode(r registry.View, now time.Time) Node {
 			n.LostBy[reason] += lost
 		}
 	}
+	n.tellWay(r)
 	if r.Score != nil {
 		n.ScoreState, n.ScoreAtMS = r.Score.State, r.Score.AtMS
 		if r.Score.Known {

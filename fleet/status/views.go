@@ -151,7 +151,8 @@ type Node struct {
 	Version          string           `json:"version"`
 	PageURL          string           `json:"page_url,omitempty"`
 	Contact          string           `json:"contact,omitempty"`
-	ClockOffsetMS    float64          `json:"clock_offset_ms"`
+	ClockOffsetMS    float64          `json:"clock_offset_ms"` // node's clock less the centre's
+	ClockOff         int64            `json:"clock_off_ms"`    // how far it is off if that is too far, else 0
 	Restarts         int64            `json:"restarts"`
 	Score            *float64         `json:"score"`
 	ScoreAtMS        int64            `json:"score_at_ms"`
@@ -167,9 +168,17 @@ type Node struct {
 	Conflicts        int64            `json:"conflicts"`
 	Malformed        int64            `json:"malformed"`
 	Overflow         map[string]int64 `json:"overflow,omitempty"` // requests put off because the node was over its limits, by reason, since the centre started
+	DayBudget        int64            `json:"day_budget,omitempty"` // bytes its uplink may carry a day; 0: any
+	Withheld         []Withheld       `json:"withheld,omitempty"`   // what waits so that it keeps within that
 	Journeys         int              `json:"journeys"`
 	JourneysPassing  int              `json:"journeys_passing"`
 	Heals            int              `json:"heals"` // that succeeded, of all time
+}
+
+// Withheld is a lane that a node does not send for now.
+type Withheld struct {
+	Lane        string `json:"lane"`
+	BacklogOnly bool   `json:"backlog_only"` // what is fresh is sent
 }
 
 // Contributor is one signal that lowers a node's score.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/html"
 
 	"ghostlight/buffer"
+	"ghostlight/buffer/wire"
 	"ghostlight/fleet/events"
 	"ghostlight/fleet/report"
 	"ghostlight/fleet/status"
@@ -305,5 +306,28 @@ func TestLiveSendsWhatChanged(t *testing.T) {
 	}
 	if w := get(t, handler(t, f), "/live?page=/venues/none"); w.Code != http.StatusNotFound {
 		t.Errorf("live of an unknown page: status %d", w.Code)
+	}
+}
+
+// What is odd about a node's way to the centre stands on its venue's page.
+func TestVenuePageTellsWhatIsOdd(t *testing.T) {
+	f := statustest.Night()
+	for i := range f.Views {
+		if v := &f.Views[i]; v.Venue == "soho" {
+			v.Conflicts, v.ClockWrong, v.ClockOffset = 2, true, -3*time.Minute
+			v.Heartbeat.Bandwidth = &wire.Bandwidth{DayBudget: 50_000_000, Withheld: map[buffer.Lane]string{buffer.Logs: wire.WithheldAll, buffer.Detail: wire.WithheldBacklog}}
+		}
+	}
+	h := handler(t, f)
+	body := get(t, h, "/venues/soho").Body.String()
+	for _, want := range []string{"2 blocks refused", "clock is 3 min off", "withholds logs", "withholds the backlog of detail"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	for _, odd := range []string{"refused</b>", "off</b>", "withholds"} {
+		if strings.Contains(get(t, h, "/venues/brixton").Body.String(), odd) {
+			t.Errorf("a node that is well has %q", odd)
+		}
 	}
 }
