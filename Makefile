@@ -38,7 +38,7 @@ check: ## formatting, vet, staticcheck, unit files, generated files, race
 	deploy/check.sh
 	go test -race -short -timeout 9m $(RACE)
 
-e2e: build ## one shared demo run with faults, under Chromium, promtool and the dashboards (needs make deps)
+e2e: build bin/peers/vmagent ## one shared demo run with faults, under Chromium, promtool and the dashboards; other senders at the doors (needs make deps)
 	go test -tags e2e -count=1 -timeout 15m -v ./internal/e2e ./fleet/notify
 
 crash: ## kill -9 at random and at every file call, and the simulated fleet, long form (KILLS=n SWEEP=n SEEDS=n; needs make deps)
@@ -59,6 +59,11 @@ bench: build bench-peers $(DATA) ## measure side by side with real peers into BE
 bench-peers: ## build the peers of the bench into bin/peers/, at the versions that internal/bench/peers/go.mod pins
 	@mkdir -p bin/peers
 	go build -C internal/bench/peers -o '$(CURDIR)/bin/peers/' ./encode github.com/VictoriaMetrics/VictoriaMetrics/app/vmagent github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics
+
+# The one peer that the end-to-end run lets in.
+bin/peers/vmagent: internal/bench/peers/go.mod
+	@mkdir -p bin/peers
+	go build -C internal/bench/peers -o '$(CURDIR)/$@' github.com/VictoriaMetrics/VictoriaMetrics/app/vmagent
 
 deps: ## install what make e2e and make crash need
 	apt-get update

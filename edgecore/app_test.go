@@ -179,7 +179,15 @@ func TestStoppingIsPromptWithOpenStreams(t *testing.T) {
 	hub, _ := run(t, hubConfig(t.TempDir(), "127.0.0.1:0"))
 	node, stop := run(t, nodeConfig(t.TempDir(), "http://"+hub.Addr()))
 	g := newGuest(node.Addr(), node.AdminAddr())
-	for range 20 {
+	answered := make(chan error, 1)
+	go func() {
+		r, err := g.send("GET", g.admin+"/admin/outcomes?after=0&wait=30s", "", nil)
+		if err == nil && r.Status != http.StatusOK {
+			err = fmt.Errorf("%d %s", r.Status, r.Body)
+		}
+		answered <- err
+	}()
+	for range 20 { // which takes longer than the poll to arrive
 		conn, _, err := websocket.Dial(t.Context(), "ws://"+node.Addr()+"/v1/relay", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -192,14 +200,6 @@ func TestStoppingIsPromptWithOpenStreams(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	answered := make(chan error, 1)
-	go func() {
-		r, err := g.send("GET", g.admin+"/admin/outcomes?after=0&wait=30s", "", nil)
-		if err == nil && r.Status != http.StatusOK {
-			err = fmt.Errorf("%d %s", r.Status, r.Body)
-		}
-		answered <- err
-	}()
 	eventually(t, "the connections", func() bool { return g.metric(t, "edgecore_relay_connections") == "20" })
 	if took := stop(); took > 3*time.Second {
 		t.Errorf("stopping took %v", took)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -28,27 +27,6 @@ const (
 	tills        = 8  // guests who buy at once
 	salesPerKill = 25 // acknowledged at least between two kills
 )
-
-// buildBinary builds the program that is shipped.
-func buildBinary(t *testing.T) string {
-	t.Helper()
-	bin := filepath.Join(t.TempDir(), "ghostlight-edgecore")
-	if out, err := exec.Command("go", "build", "-o", bin, "ghostlight/cmd/ghostlight-edgecore").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	return bin
-}
-
-// freeAddr returns an address nobody listens on.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
 
 // program is the real binary as a child process, started again after each kill.
 type program struct {
@@ -152,7 +130,7 @@ func (s *shopper) shop() error {
 func TestKillLosesNothing(t *testing.T) {
 	hub, _ := run(t, hubConfig(t.TempDir(), "127.0.0.1:0"))
 	dir := t.TempDir()
-	addr, adminAddr := freeAddr(t), freeAddr(t)
+	addr, adminAddr := crashtest.FreeAddr(t), crashtest.FreeAddr(t)
 	config := filepath.Join(dir, "edgecore.yaml")
 	doc := fmt.Sprintf("role: node\nname: soho-1\nlisten: %s\nadmin: {listen: %q, token: %s}\ndata_dir: %s\nhub: {url: %q, token: %s}\nsynthetic_key: %s\n",
 		addr, adminAddr, adminToken, filepath.Join(dir, "data"), "http://"+hub.Addr(), hubToken, syntheticKey)
@@ -160,7 +138,7 @@ func TestKillLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := newGuest(addr, adminAddr)
-	p := &program{t: t, bin: buildBinary(t), config: config, g: g}
+	p := &program{t: t, bin: crashtest.Build(t, "ghostlight-edgecore"), config: config, g: g}
 	p.start()
 	defer func() {
 		p.kill()

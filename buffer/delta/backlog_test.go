@@ -100,8 +100,8 @@ func TestDrainedBacklogIsForgotten(t *testing.T) {
 		if _, got, err := dec.Decode(frame); err != nil || !cmp.Equal(b, got, sameBits()) {
 			t.Fatalf("frame %d: %v", k, err)
 		}
-		dec.Compact()
 		sizes[0], sizes[1] = append(sizes[0], enc.StateBytes()), append(sizes[1], dec.StateBytes())
+		dec.Compact()
 	}
 	for side, n := range sizes {
 		if n[0] != n[39] || n[1] < n[0]*5/4 || n[32] != n[1] {

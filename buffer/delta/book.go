@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"slices"
 	"strings"
+	"unsafe"
 )
 
 // A book numbers the series of a stream or of a durable dictionary, in the order
@@ -14,18 +15,26 @@ type book struct {
 	memory int64    // what they take, by the costs of limits.go
 
 	seed maphash.Seed
-	ids  map[uint64][]int32 // by hash; nil until something is looked up
+	ids  map[uint64]int32 // by hash, the last series of it; nil until something is looked up
+	same []int32          // for each series the one before it of the same hash, or -1
 }
 
 // find returns the number of a series. guess is tried first: scrapes list their
 // series in the same order again and again.
 func (k *book) find(s *Series, guess int) (int32, bool) {
-	if guess >= 0 && guess < len(k.series) && sameSeries(&k.series[guess], s) {
-		k.series[guess].Labels = s.Labels // the same memory is compared quickly next time
-		return int32(guess), true
+	if guess >= 0 && guess < len(k.series) {
+		known := &k.series[guess]
+		if sameMemory(known, s) {
+			return int32(guess), true
+		}
+		if sameSeries(known, s) {
+			known.Labels, known.Meta = s.Labels, s.Meta // the same memory is compared quickly next time
+			return int32(guess), true
+		}
 	}
 	k.index()
-	for _, id := range k.ids[k.hash(s)] {
+	id, ok := k.ids[k.hash(s)]
+	for ; ok && id >= 0; id = k.same[id] {
 		if sameSeries(&k.series[id], s) {
 			return id, true
 		}
@@ -38,34 +47,63 @@ func (k *book) index() {
 	if k.ids != nil {
 		return
 	}
-	k.seed, k.ids = maphash.MakeSeed(), make(map[uint64][]int32, len(k.series))
+	k.seed, k.ids, k.same = maphash.MakeSeed(), make(map[uint64]int32, cap(k.series)), k.same[:0]
 	for id := range k.series {
-		h := k.hash(&k.series[id])
-		k.ids[h] = append(k.ids[h], int32(id))
+		k.note(int32(id))
 	}
+}
+
+// note enters a series in the table; those before it are there.
+func (k *book) note(id int32) {
+	h, last := k.hash(&k.series[id]), int32(-1)
+	if other, ok := k.ids[h]; ok {
+		last = other
+	}
+	k.ids[h] = id
+	k.same = append(k.same, last)
 }
 
 func (k *book) hash(s *Series) uint64 {
 	var h maphash.Hash
 	h.SetSeed(k.seed)
-	for _, l := range s.Labels {
-		_, _ = h.WriteString(l.Name) // never fails
+	for i := range s.Labels {
+		_, _ = h.WriteString(s.Labels[i].Name) // never fails
 		_ = h.WriteByte(0)
-		_, _ = h.WriteString(l.Value)
+		_, _ = h.WriteString(s.Labels[i].Value)
 		_ = h.WriteByte(0)
 	}
 	return h.Sum64()
 }
 
+// sameMemory reports whether two series are the same without a look at their
+// texts; false says nothing.
+func sameMemory(a, b *Series) bool {
+	return len(a.Labels) == len(b.Labels) && len(a.Labels) > 0 && &a.Labels[0] == &b.Labels[0] && sameMetaMemory(&a.Meta, &b.Meta)
+}
+
+func sameMetaMemory(a, b *Meta) bool {
+	return a.Type == b.Type && sameText(a.Help, b.Help) && sameText(a.Unit, b.Unit)
+}
+
+// sameText reports whether two texts are one in memory.
+func sameText(a, b string) bool {
+	return len(a) == len(b) && (len(a) == 0 || unsafe.StringData(a) == unsafe.StringData(b))
+}
+
+// sameLabel compares what is mostly one in memory.
+func sameLabel(a, b *Label) bool {
+	return sameText(a.Name, b.Name) && sameText(a.Value, b.Value) || *a == *b
+}
+
+// sameMeta does as well.
+func sameMeta(a, b *Meta) bool { return sameMetaMemory(a, b) || *a == *b }
+
 func sameSeries(a, b *Series) bool {
-	if len(a.Labels) != len(b.Labels) || a.Meta != b.Meta {
+	if len(a.Labels) != len(b.Labels) || !sameMeta(&a.Meta, &b.Meta) {
 		return false
 	}
-	if len(a.Labels) > 0 && &a.Labels[0] == &b.Labels[0] {
-		return true // the same memory
-	}
 	for i := range a.Labels {
-		if a.Labels[i] != b.Labels[i] {
+		if !sameLabel(&a.Labels[i], &b.Labels[i]) {
 			return false
 		}
 	}
@@ -76,8 +114,7 @@ func sameSeries(a, b *Series) bool {
 func (k *book) enter(s *Series) int32 {
 	k.index()
 	id := k.adopt(Series{Labels: s.Labels, Meta: s.Meta})
-	h := k.hash(s)
-	k.ids[h] = append(k.ids[h], id)
+	k.note(id)
 	return id
 }
 

@@ -34,6 +34,9 @@ type tables struct {
 	values []interner[string] // for each label name
 	tuples interner[string]   // lists of label names, coded as varints
 	shapes interner[shapeKey]
+
+	before []Label // of the last series
+	used   []int   // its label names
 }
 
 // dictionary writes the description of all series and returns their shapes.
@@ -41,7 +44,8 @@ func (e *encoder) dictionary(series []Series) []*shape {
 	var t tables
 	var shapes []*shape
 	var runs []run
-	for i, s := range series {
+	for i := range series {
+		s := &series[i]
 		id, names := t.shape(s)
 		if id == len(shapes) {
 			shapes = append(shapes, &shape{labels: names, column: make([][]int, len(names))})
@@ -65,23 +69,51 @@ func (e *encoder) dictionary(series []Series) []*shape {
 }
 
 // shape returns the number of the series' shape and its label names.
-func (t *tables) shape(s Series) (id int, names []int) {
-	var key shapeKey
-	var tuple []byte
-	for _, l := range s.Labels {
-		if l.Name == nameLabel {
-			key.name = t.names.id(l.Value)
+func (t *tables) shape(s *Series) (id int, names []int) {
+	key := shapeKey{tuple: t.tuples.last}
+	for i := range s.Labels {
+		if s.Labels[i].Name == nameLabel {
+			key.name = t.names.id(s.Labels[i].Value)
+		}
+	}
+	if t.before == nil || !sameNames(t.before, s.Labels) {
+		t.used = t.labelNames(s.Labels)
+		var tuple []byte
+		for _, name := range t.used {
+			tuple = appendUvarint(tuple, uint64(name))
+		}
+		key.tuple = t.tuples.id(string(tuple))
+	}
+	t.before, key.meta = s.Labels, t.metas.id(s.Meta)
+	return t.shapes.id(key), t.used
+}
+
+// labelNames numbers the names of labels but for the metric name's.
+func (t *tables) labelNames(labels []Label) []int {
+	names := make([]int, 0, len(labels))
+	for i := range labels {
+		if labels[i].Name == nameLabel {
 			continue
 		}
-		name := t.labels.id(l.Name)
+		name := t.labels.id(labels[i].Name)
 		if name == len(t.values) {
 			t.values = append(t.values, interner[string]{})
 		}
 		names = append(names, name)
-		tuple = appendUvarint(tuple, uint64(name))
 	}
-	key.tuple, key.meta = t.tuples.id(string(tuple)), t.metas.id(s.Meta)
-	return t.shapes.id(key), names
+	return names
+}
+
+func sameNames(a, b []Label) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].Name != b[i].Name {
+			return false
+		}
+	}
+	return true
 }
 
 // add appends a series to its shape.

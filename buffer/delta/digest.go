@@ -119,12 +119,12 @@ func (d *digester) names(series []Series) {
 func appendChanged(buf []byte, s, before *Series) []byte {
 	changed := uint64(0)
 	for j := range s.Labels {
-		if j >= len(before.Labels) || s.Labels[j] != before.Labels[j] {
+		if j >= len(before.Labels) || !sameLabel(&s.Labels[j], &before.Labels[j]) {
 			changed |= 1 << min(j, 63)
 		}
 	}
 	head := uint64(len(s.Labels)) << 1
-	if s.Meta != before.Meta {
+	if !sameMeta(&s.Meta, &before.Meta) {
 		head |= 1
 	}
 	buf = appendUvarint(appendUvarint(buf, head), changed)

@@ -174,16 +174,22 @@ func (e *encoder) records(records []Record) {
 type interner[K comparable] struct {
 	ids  map[K]int
 	list []K
+	last int // the number of what was asked for last, which is often asked for again
 }
 
 func (t *interner[K]) id(k K) int {
-	if id, ok := t.ids[k]; ok {
-		return id
+	if t.last < len(t.list) && t.list[t.last] == k {
+		return t.last
 	}
-	if t.ids == nil {
-		t.ids = map[K]int{}
+	id, ok := t.ids[k]
+	if !ok {
+		if t.ids == nil {
+			t.ids = map[K]int{}
+		}
+		id = len(t.list)
+		t.ids[k] = id
+		t.list = append(t.list, k)
 	}
-	t.ids[k] = len(t.list)
-	t.list = append(t.list, k)
-	return len(t.list) - 1
+	t.last = id
+	return id
 }

@@ -152,10 +152,14 @@ func goldenFrames(t testing.TB) [][]byte {
 
 func TestGoldenStream(t *testing.T) {
 	now := encodeLife(t)
-	for name, frames := range map[string][][]byte{"published": split(published(t, goldenStreamFile, joined(now))), "encoded now": now} {
+	old := split(published(t, goldenStreamFile, joined(now)))
+	for name, frames := range map[string][][]byte{"published": old, "encoded now": now, "compacted": old} {
 		dec := delta.NewDecoder(newCodec(t, delta.DefaultLimits()))
 		var got []goldenFrame
 		for i, f := range frames {
+			if name == "compacted" {
+				dec.Compact()
+			}
 			at, b, err := dec.Decode(f)
 			if err != nil {
 				t.Fatalf("%s: frame %d: %v", name, i, err)

@@ -9,18 +9,23 @@ type habit struct {
 	mix  [3][4][3]int32 // weights of the three, in 1/65536, by link and age
 }
 
-func (h *habit) reset() {
+// weights are what the three are mixed by at first.
+var weights = [3]int32{20 << 10, 24 << 10, 20 << 10}
+
+func (h *habit) tables(do func([]prob)) {
 	for i := range h.hist {
-		for j := range h.hist[i] {
-			h.hist[i][j] = even
-		}
+		do(h.hist[i][:])
 		for j := range h.near[i] {
-			for k := range h.near[i][j] {
-				h.near[i][j][k] = even
-			}
+			do(h.near[i][j][:])
 		}
+	}
+}
+
+func (h *habit) reset() {
+	h.tables(unlearn)
+	for i := range h.mix {
 		for j := range h.mix[i] {
-			h.mix[i][j] = [3]int32{20 << 10, 24 << 10, 20 << 10}
+			h.mix[i][j] = weights
 		}
 	}
 }
@@ -37,9 +42,9 @@ func (h *habit) change(c *coder, past uint8, own *prob, at *place, bit uint32) u
 	w[0] += (s0*miss + 1<<17) >> 18
 	w[1] += (s1*miss + 1<<17) >> 18
 	w[2] += (s2*miss + 1<<17) >> 18
-	own.learn(bit, 30)
-	hist.learn(bit, settled)
-	near.learn(bit, settled)
+	*own = own.learned(bit, 30)
+	*hist = hist.learned(bit, settled)
+	*near = near.learned(bit, settled)
 	return bit
 }
 

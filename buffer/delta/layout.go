@@ -69,18 +69,22 @@ type layoutModel struct {
 	lists   number // how many timestamps a list has
 }
 
-func (m *layoutModel) reset() {
-	m.known = even
+func (m *layoutModel) tables(do func([]prob)) {
 	for i := range m.slot {
-		for j := range m.slot[i] {
-			m.slot[i][j] = even
-		}
+		do(m.slot[i][:])
 	}
 	for i := range m.numbers {
-		m.numbers[i].reset()
+		do(m.numbers[i][:])
 	}
-	m.lists.reset()
+	do(m.lists[:])
 }
+
+// unlearnedLayouts is a model that has seen nothing.
+var unlearnedLayouts = func() (m layoutModel) {
+	m.known = even
+	m.tables(unlearn)
+	return m
+}()
 
 // layout codes which layout the frame has: one that is remembered, or a new one
 // that takes the place of the oldest. Writing, want is the layout of the batch.

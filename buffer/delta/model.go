@@ -22,36 +22,40 @@ type model struct {
 
 const lengthContexts = 40
 
-func (m *model) reset() {
-	reset := func(ps []prob) {
-		for i := range ps {
-			ps[i] = even
-		}
-	}
-	m.sample.reset()
-	m.frame.reset()
+// tables hands all probabilities to do, in the order of the model.
+func (m *model) tables(do func([]prob)) {
+	m.sample.tables(do)
 	for i := range m.calm {
-		reset(m.calm[i][:])
+		do(m.calm[i][:])
 	}
-	for i := range m.ulps {
-		reset(m.ulps[i][:])
-	}
-	reset(m.same[:])
-	reset(m.how[:])
-	reset(m.units[:])
-	reset(m.scales[:])
-	m.shift.reset()
+	m.frame.tables(do)
+	do(m.same[:])
+	do(m.how[:])
+	do(m.units[:])
+	do(m.scales[:])
+	do(m.shift[:])
 	for i := range m.zero {
-		reset(m.zero[i][:])
-		reset(m.sign[i][:])
+		do(m.zero[i][:])
+		do(m.sign[i][:])
 	}
 	for i := range m.length {
-		reset(m.length[i][:])
+		do(m.length[i][:])
 	}
 	for i := range m.longer {
-		reset(m.longer[i][:])
+		do(m.longer[i][:])
+	}
+	for i := range m.ulps {
+		do(m.ulps[i][:])
 	}
 }
+
+// unlearned is a model that has seen nothing.
+var unlearned = func() (m model) {
+	m.tables(unlearn)
+	m.sample.reset()
+	m.frame.reset()
+	return m
+}()
 
 // What becomes of a value that is not in its series' unit.
 const (
@@ -105,7 +109,9 @@ func (m *model) value(c *coder, t *track, v uint64, at *place) uint64 {
 	if !u.exact {
 		ulps = m.ulp(c, u, ulps)
 	}
-	v = t.value(u, q, ulps)
+	if c.reading {
+		v = t.value(u, q, ulps)
+	}
 	t.bits = v
 	at.step = q - last
 	t.moved(q, at.linked, at.link != 0)

@@ -24,6 +24,7 @@ const fewLists = 8
 func (p *plan) make(k *book, lim Limits, b *Batch) error {
 	p.want = layout{runs: p.want.runs[:0], clocks: p.want.clocks[:0]}
 	p.lists, p.hashes, p.known = p.lists[:0], nil, len(k.series)
+	k.series = grown(k.series, len(b.Series))
 	guess, list := 0, int32(-1)
 	for i := range b.Series {
 		s := &b.Series[i]

@@ -13,6 +13,13 @@ type prob uint32
 // even is a probability that has seen nothing.
 const even prob = 1 << 31
 
+// unlearn makes probabilities forget what they saw.
+func unlearn(ps []prob) {
+	for i := range ps {
+		ps[i] = even
+	}
+}
+
 const (
 	probBits  = 16
 	countMask = 1<<10 - 1
@@ -22,10 +29,10 @@ const (
 // p is the probability in units of 1/65536, never 0.
 func (p prob) p() uint32 { return uint32(p)>>16 | 1 }
 
-// learn moves the probability toward a bit that was seen, ever slower until
+// learned is the probability moved toward a bit that was seen, ever slower until
 // limit adaptations.
-func (p *prob) learn(bit uint32, limit uint32) {
-	v := uint32(*p)
+func (p prob) learned(bit, limit uint32) prob {
+	v := uint32(p)
 	n := v & countMask
 	// The distance to the bit: without a branch, for nobody can foresee it.
 	end := -bit & (1<<22 - 1)
@@ -34,7 +41,7 @@ func (p *prob) learn(bit uint32, limit uint32) {
 	if n < limit {
 		n++
 	}
-	*p = prob((away^end)<<10 | n)
+	return prob((away^end)<<10 | n)
 }
 
 // reciprocals[n] is the share of the way, in 1/65536, that the n-th adaptation
@@ -127,12 +134,12 @@ func (c *coder) raw(p16 uint32, bit uint32) uint32 {
 	return bit
 }
 
-// bit codes one bit under an adaptive probability. It is raw and learn in one,
+// bit codes one bit under an adaptive probability. It is raw and learned in one,
 // for it is where most of the time goes.
 func (c *coder) bit(p *prob, bit uint32) uint32 {
-	v := uint32(*p)
+	v := *p
 	lo, hi := c.lo, c.hi
-	mid := lo + (hi-lo)>>probBits*uint64(v>>16|1)
+	mid := lo + (hi-lo)>>probBits*uint64(v.p())
 	if c.reading {
 		bit = 0
 		if c.at <= mid {
@@ -143,14 +150,7 @@ func (c *coder) bit(p *prob, bit uint32) uint32 {
 	hi = mid&one | hi&^one
 	lo = lo&one | (mid+1)&^one
 	c.lo, c.hi = lo, hi
-	n := v & countMask
-	end := -bit & (1<<22 - 1)
-	away := v>>10 ^ end
-	away -= uint32(uint64(away) * uint64(reciprocals[n]) >> 16)
-	if n < settled {
-		n++
-	}
-	*p = prob((away^end)<<10 | n)
+	*p = v.learned(bit, settled)
 	if (lo^hi)>>56 == 0 {
 		c.shift()
 	}
@@ -158,12 +158,32 @@ func (c *coder) bit(p *prob, bit uint32) uint32 {
 }
 
 // tree codes a number of n bits, most significant first, each under the
-// probability that the bits before it choose. ps has 1<<n entries.
+// probability that the bits before it choose. ps has 1<<n entries. It is bit again
+// and again, without a way through memory between two.
 func (c *coder) tree(ps []prob, n int, v uint32) uint32 {
-	node := uint32(1)
+	lo, hi, node := c.lo, c.hi, uint32(1)
 	for i := n - 1; i >= 0; i-- {
-		node = node<<1 | c.bit(&ps[node], v>>i&1)
+		p := ps[node]
+		mid := lo + (hi-lo)>>probBits*uint64(p.p())
+		bit := v >> i & 1
+		if c.reading {
+			bit = 0
+			if c.at <= mid {
+				bit = 1
+			}
+		}
+		one := -uint64(bit)
+		hi = mid&one | hi&^one
+		lo = lo&one | (mid+1)&^one
+		ps[node] = p.learned(bit, settled)
+		node = node<<1 | bit
+		if (lo^hi)>>56 == 0 {
+			c.lo, c.hi = lo, hi
+			c.shift()
+			lo, hi = c.lo, c.hi
+		}
 	}
+	c.lo, c.hi = lo, hi
 	return node - 1<<n
 }
 
@@ -213,12 +233,6 @@ func (c *coder) finish() []byte {
 // A number is the adaptive model of counts and distances that come seldom: how
 // many bits they have is learned, the bits are not.
 type number [128]prob
-
-func (m *number) reset() {
-	for i := range m {
-		m[i] = even
-	}
-}
 
 func (c *coder) number(m *number, v uint64) uint64 {
 	n := int(c.tree(m[:], 7, uint32(bits.Len64(v))))

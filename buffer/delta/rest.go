@@ -140,7 +140,7 @@ func (d *Dict) page(b *Batch) (*Page, error) {
 
 // bases codes the first values of the series that have no base yet.
 func (d *Dict) bases(c *coder, first []uint64) {
-	d.state.m.reset()
+	*d.state.m = unlearned
 	d.base = grown(d.base, d.Len())
 	for i := range first {
 		t := newTrack()

@@ -50,8 +50,8 @@ func (s *state) reset(lim Limits) {
 	s.tracks = s.tracks[:0]
 	s.layouts = [layoutSlots]layout{}
 	s.current, s.nextSlot, s.lastSlot = nil, 0, 0
-	s.lay.reset()
-	s.fresh.reset()
+	s.lay = unlearnedLayouts
+	s.fresh = unlearned
 	s.back, s.m, s.backward = nil, &s.fresh, false
 }
 
@@ -89,7 +89,7 @@ func (s *state) track(k *book) {
 // values codes the values of all series. Reading, the samples are there with
 // their times and get their values.
 func (s *state) values(c *coder, l *layout, series []Series, lists [][]int64) error {
-	s.prepare(series)
+	s.prepare(l, lists)
 	next, pos := 0, 0
 	last := int32(-1)
 	for _, r := range l.runs {
@@ -109,11 +109,11 @@ func (s *state) values(c *coder, l *layout, series []Series, lists [][]int64) er
 	return nil
 }
 
-func (s *state) prepare(series []Series) {
+func (s *state) prepare(l *layout, lists [][]int64) {
 	s.lastGroup = 0
 	n := 0
-	for i := range series {
-		n += len(series[i].Samples)
+	for _, r := range l.runs {
+		n += int(r.length) * len(lists[r.times])
 	}
 	if cap(s.steps) < n {
 		s.steps = make([]int64, n)
@@ -202,7 +202,7 @@ func (s *state) series(c *coder, id, list int32, samples []Sample, next int) {
 		led = led[:len(samples)]
 	}
 	s.at[id], s.list[id] = int32(next)+1, list
-	if s.still(c, t, samples, led, steps) {
+	if len(samples) > 1 && s.still(c, t, samples, led, steps) {
 		return
 	}
 	for j := range samples {
@@ -229,9 +229,6 @@ func (s *state) series(c *coder, id, list int32, samples []Sample, next int) {
 // still codes whether a series of several samples keeps its last value through
 // all of them.
 func (s *state) still(c *coder, t *track, samples []Sample, led, steps []int64) bool {
-	if len(samples) < 2 {
-		return false
-	}
 	moves := uint32(0)
 	if !c.reading {
 		for i := range samples {

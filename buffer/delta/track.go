@@ -64,8 +64,12 @@ func newTrack() track {
 func (t *track) integer(u unit, v uint64) (q int64, ulps int64, ok bool) {
 	switch u.kind {
 	case unitInteger:
+		f := math.Float64frombits(v)
+		if n := int64(f); u.scale == 0 && float64(n) == f && n <= maxInteger && n >= -maxInteger { // most are whole
+			return n >> u.shift, 0, n&(1<<u.shift-1) == 0 && (n != 0 || v == 0)
+		}
 		p := powerOfTen(int(u.scale))
-		m := math.Round(math.Float64frombits(v) * p)
+		m := math.Round(f * p)
 		if !(math.Abs(m) <= maxInteger) {
 			return 0, 0, false
 		}
@@ -163,23 +167,19 @@ func (t *track) best(haveLink bool) int {
 func size16(r int64) uint16 {
 	u := zigzag(r)
 	n := bits.Len64(u)
-	if n < 5 {
-		return uint16(n<<4) | uint16(u<<(5-n)&15)
-	}
-	return uint16(n<<4) | uint16(u>>(n-5)&15)
+	return uint16(n<<4) | uint16(u<<(64-n)>>59&15) // the four bits below the highest
 }
 
 // moved remembers that the series went on to q.
 func (t *track) moved(q int64, linked int64, haveLink bool) {
-	n := guesses
-	if !haveLink {
-		n = guessLink
-	}
-	for g := range n {
-		s := size16(q - t.guess(g, linked))
-		t.cost[g] += uint16((int32(s) - int32(t.cost[g])) >> 3)
-	}
 	step := q - t.last
+	t.missed(guessLast, step)
+	t.missed(guessStep, step-t.step)
+	t.missed(guessRate, step-(t.rate+8)>>4)
+	t.missed(guessMean, q-(t.mean+8)>>4)
+	if haveLink {
+		t.missed(guessLink, step-linked)
+	}
 	t.rate += (step<<4 - t.rate) >> 3
 	t.mean += (q<<4 - t.mean) >> 2
 	t.step, t.last = step, q
@@ -189,6 +189,11 @@ func (t *track) moved(q int64, linked int64, haveLink bool) {
 	case unitBits:
 		t.count++
 	}
+}
+
+// missed remembers how far a guess lay from what came.
+func (t *track) missed(guess int, by int64) {
+	t.cost[guess] += uint16((int32(size16(by)) - int32(t.cost[guess])) >> 3)
 }
 
 // narrow drops zero bits that the last integers all ended in.

@@ -167,6 +167,10 @@ func (s *http2Stream) Read(p []byte) (int, error) {
 }
 
 func (s *http2Stream) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	tcp := s.tcp
+	s.mu.Unlock()
+	wire.Patient(tcp) // what the fleet says to this is acknowledged once
 	n, err := s.writer.Write(p)
 	if err != nil {
 		<-s.answered // the request has ended, or it would still be reading

@@ -45,6 +45,7 @@ type tally struct {
 	samples int64
 	streams int
 	beats   int // on streams
+	signs   int // likewise
 	keys    int // key frames
 }
 
@@ -161,6 +162,10 @@ func (f *fleet) serveStream(c io.ReadWriter) error {
 			err = f.report(c, t, body)
 		case wire.Beat:
 			err = f.beat(c, body)
+		case wire.Sign:
+			f.mu.Lock()
+			f.counts.signs++
+			f.mu.Unlock()
 		case wire.Block:
 			lost, err = f.frame(c, dec, body, lost)
 		}

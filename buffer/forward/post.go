@@ -28,6 +28,9 @@ const (
 	sendBuffer = 32 << 10
 	// postHead is about what the head of a request takes.
 	postHead = 300
+	// probeAfter is how long a connection idles before TCP asks whether it lives:
+	// what is sent over it tells sooner.
+	probeAfter = 2 * time.Minute
 	// longestPause bounds what the fleet may ask for by Retry-After.
 	longestPause = 5 * time.Minute
 )
@@ -50,7 +53,7 @@ func slowUplinkClient() *http.Client {
 
 // slowUplinkDialer makes connections that hold little unsent data.
 func slowUplinkDialer(timeout time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
-	dialer := &net.Dialer{Timeout: timeout, KeepAlive: 15 * time.Second}
+	dialer := &net.Dialer{Timeout: timeout, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: probeAfter}}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dialer.DialContext(ctx, network, address)
 		if tcp, ok := conn.(*net.TCPConn); ok {

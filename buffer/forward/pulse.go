@@ -17,8 +17,9 @@ const (
 	// clockEvery is how old a reading of the fleet's clock becomes before the next
 	// message takes another along.
 	clockEvery = time.Minute
-	// beatGrace is the part of the silence by which a beat comes later than thrice in
-	// it: often scrapes are just as far apart, and a beat before each would be waste.
+	// beatGrace is the part of the silence by which a beat comes later than twice in
+	// it: often scrapes are as far apart as that or as the silence itself, and a beat
+	// just before each would be waste.
 	beatGrace = 30
 	// slowest is the fewest bytes a second of an uplink that is not taken for dead:
 	// what lies in buffers on the way may take so long before an answer can come.
@@ -74,11 +75,12 @@ func newPulse(now time.Time, quiet time.Duration) pulse {
 }
 
 // greet notes the fleet's greeting. A node that is silent for so long is dark
-// there, so something is said about three times as often.
+// there, so something is said about twice as often: what TCP has taken arrives, and
+// a stream that broke is begun again within the other half.
 func (p *pulse) greet(now time.Time, silence time.Duration) {
 	p.greeted, p.lastBeat = now, now
 	if silence > 0 {
-		p.quiet = silence/3 + silence/beatGrace
+		p.quiet = silence/2 + silence/beatGrace
 	}
 }
 
@@ -126,8 +128,8 @@ func (s *stream) report(now time.Time, goodbye bool) error {
 	return nil
 }
 
-// fillPulse adds a report if something changed that matters, and a beat if nothing
-// else was said or the reading of the clock is old.
+// fillPulse adds a report if something changed that matters, and what else is to be
+// said.
 func (s *stream) fillPulse(now time.Time) error {
 	p := &s.pulse
 	due := now.Sub(p.reported) >= reportEvery
@@ -140,14 +142,27 @@ func (s *stream) fillPulse(now time.Time) error {
 			return err
 		}
 	}
-	speaks := len(s.out) > 0
-	if p.beat.IsZero() && (!speaks && now.Sub(p.said) >= p.quiet || speaks && now.Sub(p.lastBeat) >= clockEvery) {
-		before := len(s.out)
+	s.beat(now)
+	return nil
+}
+
+// beat adds a sign of life if nothing else is said. It asks for an answer where the
+// fleet has been silent for long, too, or the reading of its clock is old.
+func (s *stream) beat(now time.Time) {
+	p := &s.pulse
+	before := len(s.out)
+	speaks, lonely := before > 0, len(s.unacked) > 0 || now.Sub(p.heard) >= p.quiet*3/2
+	due := !speaks && now.Sub(p.said) >= p.quiet
+	switch {
+	case !p.beat.IsZero():
+	case due && lonely, speaks && now.Sub(p.lastBeat) >= clockEvery:
 		p.beat, p.beatMS, p.lastBeat = now, now.UnixMilli(), now
 		s.out = wire.AppendBeat(s.out, p.beatMS)
 		s.add(SentBeats, before, now)
+	case due:
+		s.out = wire.AppendSign(s.out)
+		s.add(SentBeats, before, now)
 	}
-	return nil
 }
 
 // overdue is why the stream is given up: an answer is due and nothing moves.
@@ -205,6 +220,7 @@ func (s *stream) sleep(now time.Time) time.Duration {
 	earlier(p.said.Add(p.quiet))
 	earlier(p.reported.Add(reportEvery))
 	earlier(s.gathering)
+	earlier(s.lingering)
 	earlier(s.diskPause)
 	earlier(s.acks.pause)
 	earlier(s.held.next())

@@ -34,7 +34,7 @@ const (
 const (
 	SentBlocks  = "blocks"
 	SentReports = "reports" // heartbeats that say something
-	SentBeats   = "beats"   // those that only ask for an answer
+	SentBeats   = "beats"   // those that say nothing, whether or not they want an answer
 )
 
 // A Sum counts what was sent.

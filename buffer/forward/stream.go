@@ -19,9 +19,11 @@ const (
 	maxUnacked = 512
 	// together bounds what is written at a time: what is fresh waits for it.
 	together = 64 << 10
-	// gather is how long the first of several commits waits for the others: a
-	// packet costs more than what is in it.
+	// gather is how long the first of several commits of revenue waits for the
+	// others, linger how long any other does: a packet costs more than what is in
+	// it, and what a node reads at intervals it reads within that time.
 	gather = 50 * time.Millisecond
+	linger = 400 * time.Millisecond
 )
 
 // A stream is the state of one connection. The goroutine of run owns it; a reader
@@ -38,7 +40,8 @@ type stream struct {
 	held       held
 	paused     [buffer.Logs + 1]time.Time // of each lane: nothing is sent before
 	diskPause  time.Time                  // nothing is taken from the queue before
-	gathering  time.Time                  // nothing is taken from the queue before
+	gathering  time.Time                  // likewise
+	lingering  time.Time                  // nothing fresh but revenue is taken before
 	resyncs    int                        // in a row without an acknowledgement
 
 	out     []byte // what is written next, or being written
@@ -145,12 +148,24 @@ func (s *stream) wait(ctx context.Context, timer *time.Timer) error {
 	case err := <-s.acks.done:
 		s.settled(err, time.Now())
 	case <-s.o.Queue.Changed():
-		if len(s.unacked) == 0 && s.gathering.IsZero() {
-			s.gathering = time.Now().Add(gather)
-		}
+		s.committed(time.Now())
 	case <-timer.C:
 	}
 	return nil
+}
+
+// committed makes what was committed wait for what follows it, if nothing else is
+// to be sent.
+func (s *stream) committed(now time.Time) {
+	if s.pulse.greeted.IsZero() || s.window.inFlight > 0 {
+		return
+	}
+	if s.gathering.IsZero() {
+		s.gathering = now.Add(gather)
+	}
+	if s.lingering.IsZero() {
+		s.lingering = now.Add(linger)
+	}
 }
 
 // fill puts into out what is to be written next: blocks as the queue hands them
@@ -170,17 +185,11 @@ func (s *stream) fillBlocks(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	s.gathering = time.Time{}
+	if !now.Before(s.lingering) {
+		s.lingering = time.Time{}
+	}
 	for len(s.out) < together && len(s.unacked) < maxUnacked && !s.held.full() {
-		room, most := s.window.room(), maxBlocks
-		switch {
-		case s.budget.bounded():
-			most = 1 // the next one is another question
-		case room > 0:
-			most = room
-		}
-		blocks, err := s.o.Queue.Next(ctx, most, func(lane buffer.Lane, fresh bool) bool {
-			return (fresh || room > 0) && !now.Before(s.paused[lane]) && s.budget.allows(lane, fresh, s.window.block, now)
-		})
+		blocks, err := s.next(ctx, now)
 		if err != nil {
 			s.diskPause = now.Add(s.disk(err))
 			return nil
@@ -188,6 +197,7 @@ func (s *stream) fillBlocks(ctx context.Context, now time.Time) error {
 		if len(blocks) == 0 {
 			return nil
 		}
+		s.lingering = time.Time{} // what waits goes along
 		for i, b := range blocks {
 			if err := s.append(b, now); err != nil {
 				for _, rest := range blocks[i:] {
@@ -198,6 +208,24 @@ func (s *stream) fillBlocks(ctx context.Context, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// next takes from the queue what may be sent now.
+func (s *stream) next(ctx context.Context, now time.Time) ([]queue.Stored, error) {
+	room, most := s.window.room(), maxBlocks
+	switch {
+	case s.budget.bounded():
+		most = 1 // the next one is another question
+	case room > 0:
+		most = room
+	}
+	lingers := !s.lingering.IsZero()
+	return s.o.Queue.Next(ctx, most, func(lane buffer.Lane, fresh bool) bool {
+		if fresh && lingers && lane != buffer.Revenue || !fresh && room == 0 {
+			return false
+		}
+		return !now.Before(s.paused[lane]) && s.budget.allows(lane, fresh, s.window.block, now)
+	})
 }
 
 // append adds a block to what is written next. A block that no frame can hold may

@@ -47,6 +47,42 @@ func TestWhatWaitsTogetherIsWrittenTogether(t *testing.T) {
 	})
 }
 
+// What a node reads at the same interval comes within a moment; revenue waits for
+// none of it.
+func TestOneWriteForAllThatANodeReadsAtIntervals(t *testing.T) {
+	inStream(t, func(t *testing.T, b *bench) {
+		b.start()
+		defer func() { b.stop() }()
+		time.Sleep(time.Second)
+		before, began := b.line.wrote(), time.Now()
+		b.add(buffer.Detail, "scrape")
+		time.Sleep(150 * time.Millisecond)
+		b.add(buffer.Health, "score")
+		time.Sleep(150 * time.Millisecond)
+		b.add(buffer.Detail, "host")
+		time.Sleep(time.Second)
+		if n := b.line.wrote() - before; n != 1 {
+			t.Errorf("a scrape and what came with it took %d writes", n)
+		}
+		if at, ok := b.fleet.at("scrape"); !ok || at.Sub(began) > 500*time.Millisecond {
+			t.Errorf("the scrape arrived after %s", at.Sub(began))
+		}
+		b.add(buffer.Detail, "next scrape")
+		time.Sleep(100 * time.Millisecond)
+		began = time.Now()
+		b.add(buffer.Revenue, "revenue")
+		time.Sleep(time.Second)
+		for _, name := range []string{"revenue", "next scrape"} {
+			if at, ok := b.fleet.at(name); !ok || at.Sub(began) > 100*time.Millisecond {
+				t.Errorf("%s arrived %s after the revenue", name, at.Sub(began))
+			}
+		}
+		if n := b.line.wrote() - before; n != 2 {
+			t.Errorf("revenue and what waited beside it took %d writes", n-1)
+		}
+	})
+}
+
 func TestMergedBlocksAreAcknowledgedWhole(t *testing.T) {
 	both(t, func(t *testing.T, b *bench) {
 		b.queue.addOld(buffer.Detail, 40, metric("merged"))
@@ -128,16 +164,17 @@ func TestANodeSaysThatItLivesOnlyWhenItSaysNothingElse(t *testing.T) {
 		b.fleet.silence = 30 * time.Second
 		b.start()
 		time.Sleep(2*time.Minute + time.Second)
-		quiet := b.fleet.tally().beats
-		if quiet != 10 {
-			t.Errorf("%d beats in two quiet minutes, want one every 11 s", quiet)
+		quiet := b.fleet.tally()
+		if quiet.beats != 3 || quiet.signs != 4 {
+			t.Errorf("%d beats and %d signs in two quiet minutes, want one every 16 s, every other one answered", quiet.beats, quiet.signs)
 		}
-		for range 12 { // as far apart as beats should be
+		for range 12 { // closer together than beats are
 			b.add(buffer.Detail, "d")
 			time.Sleep(10 * time.Second)
 		}
-		if n := b.fleet.tally().beats - quiet; n < 1 || n > 3 {
-			t.Errorf("%d beats in two busy minutes, want one or two that read the clock", n)
+		busy := b.fleet.tally()
+		if n := busy.beats - quiet.beats; n < 1 || n > 3 || busy.signs != quiet.signs {
+			t.Errorf("%d beats and %d signs in two busy minutes, want one or two beats that read the clock", n, busy.signs-quiet.signs)
 		}
 		s := b.fwd.Status()
 		b.stop()

@@ -12,7 +12,6 @@ import (
 	"ghostlight/buffer"
 	"ghostlight/buffer/delta"
 	"ghostlight/buffer/queue"
-	"ghostlight/buffer/wire"
 )
 
 // record is an entry of n bytes that do not compress, such as a batch of logs.
@@ -133,75 +132,47 @@ func TestSpaceOfDrainedBlocksIsGivenBack(t *testing.T) {
 // out to one at a time, and nothing that was appended is forgotten silently.
 func TestCountsAddUpWhateverHappens(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		dir, err := os.MkdirTemp(t.TempDir(), "")
-		if err != nil {
-			rt.Fatal(err)
-		}
-		options := queue.Options{Dir: dir, DiskBudget: 256 << 10, Now: newClock().now}
-		q, err := queue.Open(t.Context(), options)
-		if err != nil {
-			rt.Fatal(err)
-		}
-		acked, produced, out := map[buffer.Lane]int64{}, map[buffer.Lane]int64{}, []queue.Stored{}
-		take := func() (queue.Stored, bool) {
+		b := newBooks(t, rt, queue.Options{DiskBudget: 256 << 10, Now: newClock().now})
+		var out []queue.Stored
+		// take does something to one of those handed out, if there are any.
+		take := func(do func(queue.Stored)) (taken bool) {
 			if len(out) == 0 {
-				return queue.Stored{}, false
+				return false
 			}
 			i := rapid.IntRange(0, len(out)-1).Draw(rt, "which")
-			b := out[i]
+			s := out[i]
 			out = append(out[:i], out[i+1:]...)
-			return b, true
-		}
-		must := func(err error) {
-			if err != nil {
-				rt.Fatal(err)
-			}
+			do(s)
+			return true
 		}
 		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
 			switch rapid.IntRange(0, 6).Draw(rt, "step") {
 			case 0, 1, 2:
-				lane := rapid.SampledFrom(buffer.Lanes()).Draw(rt, "lane")
-				n := rapid.IntRange(1, 20).Draw(rt, "samples")
+				lane, n := rapid.SampledFrom(buffer.Lanes()).Draw(rt, "lane"), rapid.IntRange(1, 20).Draw(rt, "samples")
 				e := record(lane, "m", rapid.SampledFrom([]int{10, 5000, 40_000}).Draw(rt, "bytes"))
 				e.Batch.Series[0].Samples = make([]delta.Sample, n)
-				must(q.Append(t.Context(), queue.Commit{Entries: []queue.Entry{e}}))
-				produced[lane] += int64(n)
+				b.append(e)
 			case 3:
-				blocks, err := q.Next(t.Context(), rapid.IntRange(1, 6).Draw(rt, "max"), nil)
-				must(err)
-				out = append(out, blocks...)
+				out = append(out, b.next(rapid.IntRange(1, 6).Draw(rt, "max"))...)
 			case 4:
-				if b, ok := take(); ok {
-					must(q.Ack(t.Context(), wire.Ack{Session: b.Session, Lane: b.Lane, Ranges: []wire.Range{{First: b.First, Last: b.Seq}}}))
-					acked[b.Lane] += int64(b.Batch.Samples())
-				}
+				take(b.ack)
 			case 5:
-				if b, ok := take(); ok {
-					q.Release(b)
-				}
+				take(b.q.Release)
 			case 6:
-				if b, ok := take(); ok {
-					must(q.Reject(t.Context(), b, "refused"))
-				} else {
-					must(q.Close())
-					q, err = queue.Open(t.Context(), options)
-					must(err)
+				if !take(func(s queue.Stored) { b.must(b.q.Reject(t.Context(), s, "refused")) }) {
+					b.reopen()
 				}
 			}
 			seen := map[string]bool{}
-			for _, b := range out {
-				k := fmt.Sprint(b.Session, b.Lane, b.Seq)
+			for _, s := range out {
+				k := fmt.Sprint(s.Session, s.Lane, s.Seq)
 				if seen[k] {
 					rt.Fatalf("block %s was handed out twice", k)
 				}
 				seen[k] = true
 			}
-			for lane, s := range q.Stats() {
-				if s.Produced != produced[lane] || s.Produced != acked[lane]+s.LostTotal()+s.Waiting {
-					rt.Fatalf("lane %s: produced %d of %d, acknowledged %d, lost %v, waiting %d", lane, s.Produced, produced[lane], acked[lane], s.Lost, s.Waiting)
-				}
-			}
+			b.check()
 		}
-		must(q.Close())
+		b.must(b.q.Close())
 	})
 }

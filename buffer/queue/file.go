@@ -85,7 +85,7 @@ type file struct {
 // and its intact blocks are kept.
 func openFile(ctx context.Context, path string, lanes []buffer.Lane, now func() time.Time, log *slog.Logger) (*file, error) {
 	f := &file{path: path, lanes: lanes, now: now, log: log}
-	err := finishRebuild(path)
+	err := sqlite.FinishReplacing(path)
 	if err == nil {
 		err = f.connect(ctx)
 	}

@@ -13,7 +13,6 @@ import (
 	"ghostlight/buffer"
 	"ghostlight/buffer/delta"
 	"ghostlight/buffer/queue"
-	"ghostlight/buffer/wire"
 )
 
 // noisy is a scrape of n series in one lane whose values have nothing in common,
@@ -168,84 +167,37 @@ func TestThinnedDetailKeepsItsLastValues(t *testing.T) {
 // merges, thinning and restarts.
 func TestCountsAddUpUnderPressure(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		dir, err := os.MkdirTemp(t.TempDir(), "")
-		if err != nil {
-			rt.Fatal(err)
-		}
 		c := newClock()
-		o := queue.Options{Dir: dir, DiskBudget: queue.MinDiskBudget, Now: c.now}
-		q, err := queue.Open(t.Context(), o)
-		if err != nil {
-			rt.Fatal(err)
-		}
-		must := func(err error) {
-			if err != nil {
-				rt.Fatal(err)
-			}
-		}
-		made, acked := map[buffer.Lane][2]int64{}, map[buffer.Lane][2]int64{}
-		note := func(m map[buffer.Lane][2]int64, lane buffer.Lane, b delta.Batch) {
-			n := m[lane]
-			m[lane] = [2]int64{n[0] + int64(b.Samples()), n[1] + int64(len(b.Records))}
-		}
+		b := newBooks(t, rt, queue.Options{DiskBudget: queue.MinDiskBudget, Now: c.now})
 		for range rapid.IntRange(3, 40).Draw(rt, "steps") {
 			switch rapid.IntRange(0, 7).Draw(rt, "step") {
 			default:
 				for range rapid.IntRange(1, 12).Draw(rt, "commits") {
 					c.add(15 * time.Second)
-					lane := rapid.SampledFrom(buffer.Lanes()).Draw(rt, "lane")
-					e := noisy(lane, c.now(), rapid.SampledFrom([]int{1, 50, 400}).Draw(rt, "series"))
+					e := noisy(rapid.SampledFrom(buffer.Lanes()).Draw(rt, "lane"), c.now(), rapid.SampledFrom([]int{1, 50, 400}).Draw(rt, "series"))
 					if rapid.Bool().Draw(rt, "records") {
 						e.Batch.Records = logs(rapid.IntRange(4, 20_000).Draw(rt, "bytes")).Batch.Records
 					}
-					must(q.Append(t.Context(), queue.Commit{Entries: []queue.Entry{e}}))
-					note(made, lane, e.Batch)
+					b.append(e)
 				}
 			case 0:
 				c.add(time.Minute)
-				_, err := q.Tidy(t.Context())
-				must(err)
+				_, err := b.q.Tidy(t.Context())
+				b.must(err)
 			case 1, 2:
-				blocks, err := q.Next(t.Context(), rapid.IntRange(1, 9).Draw(rt, "max"), nil)
-				must(err)
-				for _, b := range blocks {
+				for _, s := range b.next(rapid.IntRange(1, 9).Draw(rt, "max")) {
 					if rapid.Bool().Draw(rt, "lost answer") {
-						q.Release(b)
-						continue
+						b.q.Release(s)
+					} else {
+						b.ack(s)
 					}
-					must(q.Ack(t.Context(), wire.Ack{Session: b.Session, Lane: b.Lane, Ranges: []wire.Range{{First: b.First, Last: b.Seq}}}))
-					note(acked, b.Lane, b.Batch)
 				}
 			case 3:
-				must(q.Close())
-				q, err = queue.Open(t.Context(), o)
-				must(err)
+				b.reopen()
 			}
-			for lane, s := range q.Stats() {
-				lost := int64(0)
-				for _, n := range s.Records.Lost {
-					lost += n
-				}
-				if s.Produced != made[lane][0] || s.Produced != acked[lane][0]+s.LostTotal()+s.Waiting {
-					rt.Fatalf("lane %s: samples %+v, made %d, acknowledged %d", lane, s, made[lane][0], acked[lane][0])
-				}
-				if r := s.Records; r.Produced != made[lane][1] || r.Produced != acked[lane][1]+lost+r.Waiting {
-					rt.Fatalf("lane %s: records %+v, made %d, acknowledged %d", lane, r, made[lane][1], acked[lane][1])
-				}
-			}
+			b.check()
 		}
-		// What is counted as waiting is there.
-		there := map[buffer.Lane][2]int64{}
-		blocks, err := q.Next(t.Context(), 1<<20, nil)
-		must(err)
-		for _, b := range blocks {
-			note(there, b.Lane, b.Batch)
-		}
-		for lane, s := range q.Stats() {
-			if there[lane] != [2]int64{s.Waiting, s.Records.Waiting} {
-				rt.Fatalf("lane %s: %v found, %d samples and %d records are said to wait", lane, there[lane], s.Waiting, s.Records.Waiting)
-			}
-		}
-		must(q.Close())
+		b.checkWaiting()
+		b.must(b.q.Close())
 	})
 }

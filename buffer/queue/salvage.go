@@ -13,6 +13,9 @@ import (
 // salvageBatch blocks are written to the new file by one transaction.
 const salvageBatch = 128
 
+// longestRow bounds the rows that are looked for: a block and what stands beside it.
+const longestRow = buffer.MaxBlockBytes + 64
+
 // A salvage carries what is intact from a damaged file into its successor.
 type salvage struct {
 	ctx    context.Context
@@ -36,7 +39,7 @@ func (s *salvage) run(damaged string, lanes []buffer.Lane) error {
 	if err := s.bySQL(damaged, lanes); err != nil {
 		return err
 	}
-	if err := carve(damaged, s.carved); err != nil {
+	if err := sqlite.Carve(damaged, longestRow, s.carved); err != nil {
 		return err
 	}
 	if err := s.flush(); err != nil {
@@ -153,21 +156,27 @@ func (s *salvage) copyBlocks(old *sql.DB, order string) error {
 	return nil
 }
 
-// carved takes a record that was found outside of any table that SQLite reads.
-func (s *salvage) carved(id key, r record) error {
-	if created, data, ok := r.block(); ok {
-		return s.add(id, created, data)
-	}
-	if data, ok := r.page(); ok {
-		return s.addPage(page{id: pageID(id), data: data})
-	}
-	text, ok := r.counts()
-	if lane := buffer.Lane(id); ok && lane.Valid() {
-		if c, err := parseCounts(text); err == nil && c.later(s.counts[lane]) {
+// carved takes a row that was found outside of any table that SQLite reads. Which
+// table it is of, its columns tell.
+func (s *salvage) carved(id int64, columns []sqlite.Value) error {
+	const null, integer, text, blob = sqlite.Null, sqlite.Integer, sqlite.Text, sqlite.Blob
+	switch {
+	case shaped(columns, null, integer, integer, integer, blob):
+		return s.add(key(id), columns[3].Int, columns[4].Bytes)
+	case shaped(columns, null, blob):
+		return s.addPage(page{id: pageID(id), data: columns[1].Bytes})
+	case shaped(columns, null, text):
+		lane := buffer.Lane(id)
+		if c, err := parseCounts(columns[1].Bytes); lane.Valid() && err == nil && c.later(s.counts[lane]) {
 			s.counts[lane] = c
 		}
 	}
 	return nil
+}
+
+// shaped reports whether a row has just columns of these kinds.
+func shaped(columns []sqlite.Value, kinds ...sqlite.Kind) bool {
+	return slices.EqualFunc(columns, kinds, func(v sqlite.Value, k sqlite.Kind) bool { return v.Kind == k })
 }
 
 // add keeps a block if it is intact and was not found before.

@@ -21,7 +21,7 @@ import (
 //	Block    a frame of delta.Encoder      Acked    ranges that are durable
 //	Beat     nothing happened              Beaten   answers Beat: both clocks
 //	Report   a [Heartbeat]: what changed   Refused  one block will not or cannot be taken
-//	                                       Resync   the next frame must be a key frame
+//	Sign     nothing happened; no answer   Resync   the next frame must be a key frame
 //
 // After Resync the fleet passes over all frames before the next key frame; what
 // they held was not taken. Refused leaves the coding state as it is. Whatever the
@@ -41,6 +41,7 @@ const (
 	Block  MessageType = 2
 	Beat   MessageType = 3
 	Report MessageType = 4
+	Sign   MessageType = 5
 
 	Welcome MessageType = 17
 	Acked   MessageType = 18
@@ -55,7 +56,7 @@ var ErrMessage = errors.New("message cannot be read")
 // A Greeting is what the fleet tells a node that came.
 type Greeting struct {
 	ReceivedMS int64 `json:"received_ms"` // centre's clock when the node's Hello was read, Unix milliseconds
-	SilenceMS  int64 `json:"silence_ms"`  // a node not heard for so long is dark: say something three times as often
+	SilenceMS  int64 `json:"silence_ms"`  // a node not heard for so long is dark: say something about twice as often
 	FrameBytes int64 `json:"frame_bytes"` // longest frame taken
 }
 
@@ -91,6 +92,9 @@ func AppendJSON(dst []byte, t MessageType, v any) ([]byte, error) {
 	}
 	return AppendMessage(dst, t, body), nil
 }
+
+// AppendSign appends a Sign.
+func AppendSign(dst []byte) []byte { return AppendMessage(dst, Sign, nil) }
 
 // AppendBeat appends a Beat sent at a time of the node's clock, Unix milliseconds.
 func AppendBeat(dst []byte, sentMS int64) []byte {

@@ -20,6 +20,7 @@ import (
 
 	"ghostlight/buffer"
 	"ghostlight/collector/page"
+	"ghostlight/internal/crashtest"
 	"ghostlight/internal/daemon"
 )
 
@@ -152,16 +153,6 @@ func (p *process) flush() page.Flushed {
 	return f
 }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
-
 const agentYAML = `
 node: {region: london, venue: soho, name: soho-1}
 data_dir: data
@@ -205,9 +196,9 @@ heal:
 
 func TestAgentWatchesHealsAndLosesNothing(t *testing.T) {
 	f, e := newFleet(t), newEdge(t, 600)
-	dir, pageAddr, otlpHTTP := t.TempDir(), freePort(t), freePort(t)
+	dir, pageAddr, otlpHTTP := t.TempDir(), crashtest.FreeAddr(t), crashtest.FreeAddr(t)
 	file := filepath.Join(dir, "agent.yaml")
-	text := fmt.Sprintf(agentYAML, f.url, pageAddr, e.url, freePort(t), otlpHTTP, e.url, e.url, newSupervisor(t, e))
+	text := fmt.Sprintf(agentYAML, f.url, pageAddr, e.url, crashtest.FreeAddr(t), otlpHTTP, e.url, e.url, newSupervisor(t, e))
 	text = strings.Replace(text, "data_dir: data", "data_dir: "+filepath.Join(dir, "data"), 1)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 
 	"ghostlight/buffer"
 	"ghostlight/buffer/delta"
+	"ghostlight/internal/dataset"
 )
 
 // backlogScrapes is how many scrapes a node merges into one block of a backlog.
@@ -13,10 +14,10 @@ const backlogScrapes = 16
 // measureCatchUp replays the set as sent by a node that was offline during all of
 // it but the last tenth: fresh blocks as ever, and the backlog between them, merged
 // and newest first. All frames count, the first with its dictionary among them.
-func (m *measured) measureCatchUp(codec *delta.Codec, set *dataSet, fresh []delta.Batch) error {
+func (m *measured) measureCatchUp(codec *delta.Codec, set *dataset.Set, fresh []delta.Batch) error {
 	fresh = fresh[len(fresh)-max(len(fresh)/10, 1):]
 	lo, _ := fresh[0].TimeRange()
-	backlog := set.backlog(lo)
+	backlog := backlogOf(set, lo)
 	enc, dec := delta.NewEncoder(codec), delta.NewDecoder(codec)
 	send := func(at delta.Stamp, b delta.Batch) error {
 		frame, err := enc.Encode(nil, at, b)
@@ -33,7 +34,7 @@ func (m *measured) measureCatchUp(codec *delta.Codec, set *dataSet, fresh []delt
 		return nil
 	}
 	at := delta.Stamp{Lane: buffer.Detail, Session: measureSession}
-	next, last := buffer.Seq(len(set.scrapes)+1), buffer.Seq(len(set.scrapes))
+	next, last := buffer.Seq(len(set.Scrapes)+1), buffer.Seq(len(set.Scrapes))
 	sent := 0
 	for i, b := range fresh {
 		at.First, at.Seq = 0, next
@@ -53,15 +54,15 @@ func (m *measured) measureCatchUp(codec *delta.Codec, set *dataSet, fresh []delt
 	return nil
 }
 
-// backlog merges the scrapes before a time, newest first.
-func (s *dataSet) backlog(before int64) []delta.Batch {
+// backlogOf merges the scrapes before a time, newest first.
+func backlogOf(set *dataset.Set, before int64) []delta.Batch {
 	end := 0
-	for end < len(s.scrapes) && s.scrapes[end].time < before {
+	for end < len(set.Scrapes) && set.Scrapes[end].Time < before {
 		end++
 	}
 	var out []delta.Batch
 	for ; end > 0; end -= min(end, backlogScrapes) {
-		out = append(out, s.batch(s.scrapes[max(0, end-backlogScrapes):end]))
+		out = append(out, set.Batch(set.Scrapes[max(0, end-backlogScrapes):end]))
 	}
 	return out
 }

@@ -13,6 +13,7 @@ import (
 
 	"ghostlight/buffer"
 	"ghostlight/buffer/delta"
+	"ghostlight/internal/dataset"
 )
 
 type deltaCmd struct {
@@ -52,7 +53,7 @@ func (c *deltaMeasureCmd) Run(out io.Writer) error {
 	if c.Block <= 0 {
 		return fmt.Errorf("--block is %s; it must be positive", c.Block)
 	}
-	set, err := readDataSet(c.File)
+	set, err := dataset.Read(c.File)
 	if err != nil {
 		return err
 	}
@@ -61,7 +62,7 @@ func (c *deltaMeasureCmd) Run(out io.Writer) error {
 		return fmt.Errorf("replay %s: %w", c.File, err)
 	}
 	if c.Dump != "" {
-		if err := set.dump(c.Dump, decoded); err != nil {
+		if err := dump(c.Dump, set, decoded); err != nil {
 			return err
 		}
 	}
@@ -80,13 +81,13 @@ func (c *deltaMeasureCmd) Run(out io.Writer) error {
 const measureSession = 0x0123456789abcdef
 
 // measure replays the set in blocks and returns what came out of the stream.
-func measure(set *dataSet, block time.Duration) (m measured, decoded []delta.Batch, err error) {
+func measure(set *dataset.Set, block time.Duration) (m measured, decoded []delta.Batch, err error) {
 	codec, err := delta.NewCodec(delta.DefaultLimits())
 	if err != nil {
 		return m, nil, err
 	}
-	batches := set.blocks(block)
-	m.Samples, m.Blocks, m.Series = set.samples, len(batches), len(set.series)
+	batches := set.Blocks(block)
+	m.Samples, m.Blocks, m.Series = set.Samples, len(batches), len(set.Series)
 	enc, dict := delta.NewEncoder(codec), delta.NewDict(codec, 1)
 	frames, rest := make([][]byte, len(batches)), make([][]byte, len(batches))
 	var pages [][]byte
@@ -226,9 +227,9 @@ func cpuTime() time.Duration {
 }
 
 // dump writes the data set anew from what was decoded.
-func (s *dataSet) dump(path string, decoded []delta.Batch) error {
+func dump(path string, set *dataset.Set, decoded []delta.Batch) error {
 	var b bytes.Buffer
-	if err := s.write(&b, decoded); err != nil {
+	if err := set.Write(&b, decoded); err != nil {
 		return fmt.Errorf("dump: %w", err)
 	}
 	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {

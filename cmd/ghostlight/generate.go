@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ghostlight/buffer/delta"
+	"ghostlight/internal/dataset"
 )
 
 // deltaGenerateCmd invents a node, so that the codec can be measured on data that
@@ -32,14 +33,14 @@ func (c *deltaGenerateCmd) Run() error {
 	if err != nil {
 		return fmt.Errorf("invent node %d: %w", c.Seed, err)
 	}
-	return set.dump(c.File, []delta.Batch{set.batch(set.scrapes)})
+	return dump(c.File, set, []delta.Batch{set.Batch(set.Scrapes)})
 }
 
 // An inventor makes up a node: what it has, how it begins, and how each value
 // goes on from one scrape to the next.
 type inventor struct {
 	rng  *rand.Rand
-	set  *dataSet
+	set  *dataset.Set
 	next []func() float64 // by series
 	now  int64            // Unix milliseconds
 	busy float64          // how busy the venue is, about 1
@@ -47,9 +48,9 @@ type inventor struct {
 	err  error
 }
 
-func inventNode(seed uint64, length, interval time.Duration) (*dataSet, error) {
+func inventNode(seed uint64, length, interval time.Duration) (*dataset.Set, error) {
 	v := &inventor{
-		rng: rand.New(rand.NewPCG(seed, 0x676c)), set: newDataSet(),
+		rng: rand.New(rand.NewPCG(seed, 0x676c)), set: dataset.New(),
 		now: 1_790_000_000_000, step: interval.Seconds(),
 	}
 	site := fmt.Sprintf(`instance="till-%d:9464",job="venue",site="site-%d"`, v.rng.IntN(90), v.rng.IntN(900))
@@ -71,12 +72,11 @@ func (v *inventor) scrape(at, length time.Duration) {
 	evening := math.Sin(math.Pi * float64(at) / float64(length))
 	v.busy = 0.2 + 1.6*evening + 0.2*v.rng.Float64()
 	v.now = 1_790_000_000_000 + at.Milliseconds() + int64(math.Abs(v.rng.NormFloat64()*3+4))
-	sc := scrape{time: v.now}
+	sc := dataset.Scrape{Time: v.now}
 	for i, next := range v.next {
-		sc.series, sc.values = append(sc.series, i), append(sc.values, next())
+		sc.Series, sc.Values = append(sc.Series, i), append(sc.Values, next())
 	}
-	v.set.scrapes = append(v.set.scrapes, sc)
-	v.set.samples += len(sc.series)
+	v.set.Append(sc)
 }
 
 // add declares a series; pairs are names and values of its own labels.
@@ -87,7 +87,7 @@ func (v *inventor) add(kind, name, site string, next func() float64, pairs ...st
 		_, _ = fmt.Fprintf(&b, ",%s=%q", pairs[i], pairs[i+1]) // never fails
 	}
 	b.WriteString("}")
-	v.err = errors.Join(v.err, v.set.declare(strconv.Itoa(len(v.next)+1), kind, b.String()))
+	v.err = errors.Join(v.err, v.set.Declare(strconv.Itoa(len(v.next)+1), kind, b.String()))
 	v.next = append(v.next, next)
 }
 

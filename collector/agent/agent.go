@@ -183,7 +183,7 @@ func (n *node) sendRest(ctx context.Context) {
 
 // collector builds the collector service around the rooms.
 func (n *node) collector() (*otelcol.Collector, error) {
-	p := producers{scrape: n.scraper.Run, journeys: n.journeys.Run}
+	p := producers{scrape: n.scraper.Run, journeys: n.journeys.Run, seed: n.seed()}
 	if n.outcomes != nil {
 		p.outcomes = n.outcomes.Run
 	}

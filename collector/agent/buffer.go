@@ -5,6 +5,7 @@ import (
 	"context"
 	"iter"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -66,7 +67,7 @@ func (n *node) gatherUplink(g *self.Gatherer) {
 		g.Gauge("ghostlight_forward_mode", "1 for the way that data travels by, 0 for others.", number(up.Up && up.Mode == mode), "mode", mode)
 	}
 	g.Counter("ghostlight_forward_streams_total", "Streams that the fleet greeted; all but the first are reconnects.", float64(up.Streams))
-	g.Gauge("ghostlight_forward_rate_bytes_per_second", "What the uplink was last measured to carry; 0 until a backlog measured it.", up.Rate)
+	g.Gauge("ghostlight_forward_rate_bytes_per_second", "What the uplink was last measured to carry; 0 until a backlog measured it.", math.Round(up.Rate))
 	for kind, sent := range sorted(up.Sent) {
 		g.Counter("ghostlight_forward_messages_total", "Messages sent to the fleet.", float64(sent.Count), "kind", kind)
 		g.Counter("ghostlight_forward_bytes_total", "Their size in bytes, without headers of packets.", float64(sent.Bytes), "kind", kind)

@@ -122,7 +122,7 @@ func (n *node) buildScraper() error {
 		})
 	}
 	var err error
-	n.scraper, err = scrape.New(scrape.Options{Targets: targets, Sink: n.sink, Seed: n.cfg.Node.Source().String(), Log: n.log})
+	n.scraper, err = scrape.New(scrape.Options{Targets: targets, Sink: n.sink, Seed: n.seed(), Log: n.log})
 	return err
 }
 
@@ -158,7 +158,7 @@ func (n *node) buildJourneys() error {
 func (n *node) buildMonitor() error {
 	o := health.Options{
 		Edgecore: n.cfg.Edgecore != nil, DataDir: n.cfg.DataDir, Commit: n.sink, Views: n.journeys.Views,
-		OutcomesSeen: n.outcomesSeen, Log: n.log,
+		OutcomesSeen: n.outcomesSeen, Seed: n.seed(), Log: n.log,
 		ClockOffset: func() (time.Duration, bool) {
 			st := n.forward.Status()
 			return st.ClockOffset, st.ClockKnown && st.Up

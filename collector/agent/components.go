@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
@@ -17,13 +18,18 @@ import (
 
 	"github.com/open-telemetry/opentelemetry-collector-contrib/receiver/hostmetricsreceiver"
 	"go.opentelemetry.io/collector/exporter"
+
+	"ghostlight/collector/scrape"
 )
 
 // A producer is a room of this node that writes to the buffer by itself.
 type producer func(ctx context.Context) error
 
 // producers are the rooms hosted as receivers, by their type.
-type producers struct{ scrape, journeys, outcomes producer }
+type producers struct {
+	scrape, journeys, outcomes producer
+	seed                       string // of the node's moments
+}
 
 // factories are all components of this distribution. Nil rooms stand still,
 // which is enough to check a configuration.
@@ -32,7 +38,7 @@ func factories(p producers, end exporter.Factory, log telemetry.Factory) (otelco
 	var err error
 	f.Receivers, err = otelcol.MakeFactoryMap(
 		otlpreceiver.NewFactory(),
-		hostmetricsreceiver.NewFactory(),
+		timed(hostmetricsreceiver.NewFactory(), p.seed),
 		hosted("scrape", p.scrape),
 		hosted("journeys", p.journeys),
 		hosted("outcomes", p.outcomes),
@@ -97,4 +103,20 @@ func (h *host) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// timed makes a host metrics receiver read when the node's targets have been read,
+// so that what it finds travels with them, unless it is configured otherwise.
+func timed(f receiver.Factory, seed string) receiver.Factory {
+	plain := f.CreateDefaultConfig().(*hostmetricsreceiver.Config).InitialDelay
+	return receiver.NewFactory(f.Type(), f.CreateDefaultConfig,
+		receiver.WithMetrics(func(ctx context.Context, set receiver.Settings, cfg component.Config, next consumer.Metrics) (receiver.Metrics, error) {
+			if c := cfg.(*hostmetricsreceiver.Config); c.InitialDelay == plain && c.CollectionInterval > 0 {
+				now := time.Now()
+				s := scrape.After(seed, c.CollectionInterval, now)
+				c.InitialDelay = s.Wait(now)
+			}
+			return f.CreateMetrics(ctx, set, cfg, next)
+		}, f.MetricsStability()),
+		receiver.WithLogs(f.CreateLogs, f.LogsStability()))
 }

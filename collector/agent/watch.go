@@ -7,6 +7,7 @@ import (
 
 	"ghostlight/buffer"
 	"ghostlight/collector/page"
+	"ghostlight/collector/scrape"
 	"ghostlight/collector/self"
 	"ghostlight/internal/daemon"
 )
@@ -16,23 +17,32 @@ var errEdgecoreSilent = errors.New("edgecore does not answer its scrape")
 // drainPoll is how often a flush looks whether the buffer is empty.
 const drainPoll = 20 * time.Millisecond
 
-// watch records the agent's own metrics at the scrape interval until ctx ends.
+// watch records the agent's own metrics at the scrape interval until ctx ends:
+// once at the start, and then when the targets have been read.
 func (n *node) watch(ctx context.Context) error {
-	tick := time.NewTicker(n.cfg.Scrape.Interval.D())
-	defer tick.Stop()
+	n.gather(ctx, time.Now().UnixMilli()) //nolint:errcheck // what is refused is counted and logged by the sink
+	s := scrape.After(n.seed(), n.cfg.Scrape.Interval.D(), time.Now())
+	timer := time.NewTimer(s.Wait(time.Now()))
+	defer timer.Stop()
 	for {
-		n.gather(ctx) //nolint:errcheck // what is refused is counted and logged by the sink
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-timer.C:
+			n.gather(ctx, s.Stamp(time.Now())) //nolint:errcheck // as above
+			s.Advance(time.Now())
+			timer.Reset(s.Wait(time.Now()))
 		}
 	}
 }
 
-// gather stores the agent's own metrics of this moment as one batch.
-func (n *node) gather(ctx context.Context) error {
-	g := self.NewGatherer(time.Now().UnixMilli(), n.cfg.Node.Name)
+// seed tells this node's moments from those of others.
+func (n *node) seed() string { return n.cfg.Node.Source().String() }
+
+// gather stores the agent's own metrics as one batch of a time in Unix
+// milliseconds.
+func (n *node) gather(ctx context.Context, at int64) error {
+	g := self.NewGatherer(at, n.cfg.Node.Name)
 	g.Gauge("ghostlight_agent_info", "The agent's version.", 1, "version", daemon.Version)
 	n.gatherBuffer(g)
 	n.gatherUplink(g)
@@ -68,7 +78,7 @@ func (n *node) flush(ctx context.Context, hold time.Duration) (page.Flushed, err
 		note(n.outcomes.Flush(ctx))
 	}
 	note(n.tail.Flush(ctx))
-	note(n.gather(ctx))
+	note(n.gather(ctx, time.Now().UnixMilli()))
 	note(n.book.Settle(ctx))
 	release, err := n.sink.Hold(ctx)
 	if err != nil {

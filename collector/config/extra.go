@@ -124,11 +124,12 @@ func locate(text []byte, path []string) (line, column int, field string) {
 	var node ast.Node = file.Docs[0].Body
 	var found []string
 	for _, part := range path {
-		for _, kv := range pairsOf(node) {
-			if strings.EqualFold(keyOf(kv), part) {
+		pairs, _ := strictyaml.Entries(node)
+		for _, kv := range pairs {
+			if strings.EqualFold(strictyaml.Key(kv), part) {
 				line, column = placeOf(kv)
 				node = kv.Value
-				found = append(found, keyOf(kv))
+				found = append(found, strictyaml.Key(kv))
 				break
 			}
 		}

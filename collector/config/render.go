@@ -63,15 +63,24 @@ func (c *Config) otlp() map[string]any {
 }
 
 // hostmetrics reads what health and capacity planning need and leaves out what
-// only repeats it: the loopback interface, virtual file systems, loop devices.
+// only repeats it or changes with every reading and serves neither: the loopback
+// interface, virtual file systems, loop devices, longer averages of the load,
+// merged and weighted disk operations, and how many connections are in which state.
 func (c *Config) hostmetrics() map[string]any {
 	return map[string]any{
 		"collection_interval": c.Host.Interval.String(),
 		"root_path":           "/",
 		"scrapers": map[string]any{
-			"cpu": nil, "memory": nil, "load": nil,
-			"disk":    map[string]any{"exclude": map[string]any{"devices": []any{`^(loop|ram|sr)\d+$`}, "match_type": "regexp"}},
-			"network": map[string]any{"exclude": map[string]any{"interfaces": []any{"lo"}, "match_type": "strict"}},
+			"cpu": nil, "memory": nil,
+			"load": map[string]any{"metrics": without("system.cpu.load_average.5m", "system.cpu.load_average.15m")},
+			"disk": map[string]any{
+				"exclude": map[string]any{"devices": []any{`^(loop|ram|sr)\d+$`}, "match_type": "regexp"},
+				"metrics": without("system.disk.merged", "system.disk.weighted_io_time"),
+			},
+			"network": map[string]any{
+				"exclude": map[string]any{"interfaces": []any{"lo"}, "match_type": "strict"},
+				"metrics": without("system.network.connections"),
+			},
 			"filesystem": map[string]any{"exclude_fs_types": map[string]any{
 				"fs_types": []any{
 					"autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs", "fusectl", "hugetlbfs",
@@ -81,6 +90,15 @@ func (c *Config) hostmetrics() map[string]any {
 			}},
 		},
 	}
+}
+
+// without switches metrics of a scraper off.
+func without(names ...string) map[string]any {
+	out := map[string]any{}
+	for _, n := range names {
+		out[n] = map[string]any{"enabled": false}
+	}
+	return out
 }
 
 func list(names []string) []any {

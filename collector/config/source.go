@@ -38,11 +38,11 @@ func (s *source) UnmarshalYAML(node ast.Node) error {
 // reference reads {file: path} or {shipped: name}; ok is false for a document
 // written in place.
 func (s source) reference() (key, value string, at ast.Node, ok bool) {
-	pairs := pairsOf(s.node)
+	pairs, _ := strictyaml.Entries(s.node)
 	if len(pairs) != 1 {
 		return "", "", s.node, false
 	}
-	key = keyOf(pairs[0])
+	key = strictyaml.Key(pairs[0])
 	if text, isText := pairs[0].Value.(*ast.StringNode); isText && (key == "file" || key == "shipped") {
 		return key, text.Value, pairs[0], true
 	}
@@ -161,27 +161,9 @@ func dedents(text []byte, indent int) bool {
 	return len(said) > 0 && said[0] != '#' && len(text)-len(trimmed) < indent
 }
 
-// pairsOf lists the entries of a mapping; nil for anything else.
-func pairsOf(node ast.Node) []*ast.MappingValueNode {
-	switch n := node.(type) {
-	case *ast.MappingNode:
-		return n.Values
-	case *ast.MappingValueNode:
-		return []*ast.MappingValueNode{n}
-	}
-	return nil
-}
-
-func keyOf(kv *ast.MappingValueNode) string {
-	if s, ok := kv.Key.(*ast.StringNode); ok {
-		return s.Value
-	}
-	return kv.Key.String()
-}
-
 // placeOf is the line and column of a node's first key, or of its text.
 func placeOf(node ast.Node) (line, column int) {
-	if pairs := pairsOf(node); len(pairs) > 0 {
+	if pairs, _ := strictyaml.Entries(node); len(pairs) > 0 {
 		node = pairs[0].Key
 	}
 	if node == nil {

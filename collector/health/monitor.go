@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -22,14 +23,16 @@ import (
 	"ghostlight/buffer/queue"
 	"ghostlight/collector/journeys"
 	"ghostlight/collector/outcomes"
+	"ghostlight/collector/scrape"
 	"ghostlight/collector/self"
 	"ghostlight/healthscore"
 )
 
 const (
 	scoreEvery  = time.Second      // how often the score is computed
-	tellChange  = 5 * time.Second  // how soon a changed score is recorded
-	tellAnyway  = 15 * time.Second // how often an unchanged one is
+	tellChange  = 5 * time.Second  // how soon a score that says something else is recorded
+	tellDrift   = 15 * time.Second // how often one is whose value moved
+	tellAnyway  = time.Minute      // how often an unchanged one is
 	errorWindow = 5 * time.Minute  // that the payment error ratio looks back
 )
 
@@ -56,6 +59,9 @@ type Options struct {
 	// PowerSupplies is where the system lists batteries; "" means
 	// /sys/class/power_supply.
 	PowerSupplies string
+	// Seed tells nodes apart. What is recorded at intervals comes with what else
+	// this node reads at its own moments.
+	Seed string
 }
 
 // A Monitor computes the score. It is safe for concurrent use.
@@ -107,16 +113,17 @@ func New(o Options) (*Monitor, error) {
 
 // Run computes and records the score until ctx ends.
 func (m *Monitor) Run(ctx context.Context) error {
-	tick := time.NewTicker(scoreEvery)
-	defer tick.Stop()
-	var told healthscore.Score // what was recorded last
-	var triedAt time.Time      // when that was last tried
+	now := m.o.Now()
+	every, rounds := scrape.After(m.o.Seed, scoreEvery, now), scrape.After(m.o.Seed, tellDrift, now)
+	timer := time.NewTimer(every.Wait(now))
+	defer timer.Stop()
+	var told telling
 	state := ""
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-timer.C:
 		}
 		score := m.scorer.Update(m.o.Now(), m.Readings())
 		m.mu.Lock()
@@ -126,24 +133,68 @@ func (m *Monitor) Run(ctx context.Context) error {
 			m.log.Info("health changed", "state", score.State, "score", math.Round(score.Value), "before", state)
 		}
 		state = score.State
-		since := m.o.Now().Sub(triedAt)
-		if triedAt.IsZero() || since >= tellAnyway || since < 0 || since >= tellChange && differs(score, told) {
-			triedAt = m.o.Now()
+		now := m.o.Now()
+		if told.due(score, now, rounds.Come(now)) {
+			told.tried = now
 			if m.record(ctx, score) == nil {
-				told = score
+				told.score = score
 			}
 		}
+		every.Advance(now)
+		timer.Reset(every.Wait(m.o.Now()))
 	}
 }
 
-// differs reports whether b tells something that a did not.
+// telling is what was recorded last, and when it was last tried.
+type telling struct {
+	score healthscore.Score
+	tried time.Time
+}
+
+// due reports whether a score is recorded now; round says that what the node reads
+// at intervals goes now.
+func (t *telling) due(score healthscore.Score, now time.Time, round bool) bool {
+	since := now.Sub(t.tried)
+	switch {
+	case t.tried.IsZero() || since < 0 || since >= tellAnyway+tellDrift:
+		return true
+	case differs(score, t.score):
+		return since >= tellChange
+	case round:
+		// A round may come a little early.
+		return since >= tellAnyway-scoreEvery || math.Abs(score.Value-t.score.Value) >= 0.5
+	}
+	return false
+}
+
+// differs reports whether b tells something that a did not, beyond its value.
 func differs(a, b healthscore.Score) bool {
-	return a.Known != b.Known || a.State != b.State || math.Abs(a.Value-b.Value) >= 0.5 ||
+	return a.Known != b.Known || a.State != b.State ||
 		len(a.Contributors) != len(b.Contributors) || len(a.Caps) != len(b.Caps) || len(a.Unknown) != len(b.Unknown)
 }
 
+// rounded is a score without the digits that nobody reads and the uplink would
+// carry. What it says still adds up.
+func rounded(s healthscore.Score) healthscore.Score {
+	capped, left := s.Value != s.Uncapped, 100.0
+	s.Contributors = slices.Clone(s.Contributors)
+	for i := range s.Contributors {
+		c := &s.Contributors[i]
+		c.Penalty = hundredths(c.Penalty)
+		c.Value, _ = strconv.ParseFloat(strconv.FormatFloat(c.Value, 'g', 4, 64), 64) // of any unit
+		left -= c.Penalty
+	}
+	s.Uncapped, s.Value = hundredths(max(left, 0)), hundredths(s.Value)
+	if !capped {
+		s.Value = s.Uncapped
+	}
+	return s
+}
+
+func hundredths(points float64) float64 { return math.Round(points*100) / 100 }
+
 func (m *Monitor) record(ctx context.Context, score healthscore.Score) error {
-	body, err := json.Marshal(score)
+	body, err := json.Marshal(rounded(score))
 	if err != nil {
 		return fmt.Errorf("encode score: %w", err)
 	}
@@ -181,10 +232,10 @@ func (m *Monitor) EdgecoreFailures() int {
 func (m *Monitor) Gather(g *self.Gatherer) {
 	s := m.Score()
 	if s.Known {
-		g.Gauge("ghostlight_health_score", "Health of the node, 0 to 100; absent when unknown.", s.Value)
+		g.Gauge("ghostlight_health_score", "Health of the node, 0 to 100; absent when unknown.", hundredths(s.Value))
 	}
 	for _, c := range s.Contributors {
-		g.Gauge("ghostlight_health_penalty", "Points that the signal takes off the score.", c.Penalty, "signal", c.Signal)
+		g.Gauge("ghostlight_health_penalty", "Points that the signal takes off the score.", hundredths(c.Penalty), "signal", c.Signal)
 	}
 }
 

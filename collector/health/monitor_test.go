@@ -17,6 +17,7 @@ import (
 	"ghostlight/buffer/queue"
 	"ghostlight/collector/journeys"
 	"ghostlight/collector/outcomes"
+	"ghostlight/collector/scrape"
 	"ghostlight/healthscore"
 	"ghostlight/synthetics"
 )
@@ -198,14 +199,25 @@ func TestRunRecordsScores(t *testing.T) {
 			}
 			synctest.Wait()
 		}
-		run(31 * time.Second)
-		if n := len(mem.scores); n != 3 {
-			t.Errorf("%d records of an unchanged score in 31 s, want 3", n)
+		run(5 * time.Minute)
+		n := len(mem.scores)
+		if n < 5 {
+			t.Errorf("%d records of an unchanged score in five minutes, want 5", n)
+		}
+		rounds := scrape.After("", tellDrift, time.Now())
+		for i := 1; i < n; i++ {
+			at := time.UnixMilli(mem.scores[i].AtMS)
+			if gap := at.Sub(time.UnixMilli(mem.scores[i-1].AtMS)); gap < tellAnyway-scoreEvery || gap > tellAnyway+tellDrift {
+				t.Errorf("an unchanged score was recorded again after %v", gap)
+			}
+			if off := rounds.Wait(at) % tellDrift; off > scoreEvery/10 && off < tellDrift-scoreEvery/10 {
+				t.Errorf("a score was recorded %v before the node's moment", off)
+			}
 		}
 		fails = true
 		run(6 * time.Second)
 		last := mem.scores[len(mem.scores)-1]
-		if len(mem.scores) != 4 || !last.Known || last.Value > 60 || last.Contributors[0].Signal != healthscore.JourneySuccess {
+		if len(mem.scores) != n+1 || !last.Known || last.Value > 60 || last.Contributors[0].Signal != healthscore.JourneySuccess {
 			t.Errorf("%d records, last %+v", len(mem.scores), last)
 		}
 		cancel()
@@ -213,6 +225,58 @@ func TestRunRecordsScores(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestARecordedScoreIsRounded(t *testing.T) {
+	in := healthscore.Score{Value: 60, Uncapped: 100 - 4.0/3, Contributors: []healthscore.Contributor{
+		{Signal: "a", Value: 1.0 / 3000, Penalty: 2.0 / 3}, {Signal: "b", Value: 1234567, Penalty: 2.0 / 3},
+	}}
+	want := healthscore.Score{Value: 60, Uncapped: 98.66, Contributors: []healthscore.Contributor{
+		{Signal: "a", Value: 0.0003333, Penalty: 0.67}, {Signal: "b", Value: 1235000, Penalty: 0.67},
+	}}
+	if diff := cmp.Diff(want, rounded(in)); diff != "" {
+		t.Errorf("rounded (-want +got):\n%s", diff)
+	}
+	in.Value = in.Uncapped
+	if got := rounded(in); got.Value != want.Uncapped {
+		t.Errorf("uncapped it is %v, and says that its parts leave %v", got.Value, want.Uncapped)
+	}
+	if in.Contributors[0].Penalty != 2.0/3 {
+		t.Error("the score itself was rounded")
+	}
+}
+
+func TestWhenAScoreIsRecorded(t *testing.T) {
+	at := time.Unix(1000, 0)
+	told := healthscore.Score{Known: true, Value: 90, State: healthscore.Healthy, Contributors: []healthscore.Contributor{{}}}
+	moved, worse := told, told
+	moved.Value = 89
+	worse.Contributors = []healthscore.Contributor{{}, {}}
+	for _, tt := range []struct {
+		name  string
+		score healthscore.Score
+		since time.Duration
+		round bool
+		want  bool
+	}{
+		{"unchanged, in a round", told, tellDrift, true, false},
+		{"unchanged for long, in a round", told, tellAnyway, true, true},
+		{"unchanged for long, between rounds", told, tellAnyway, false, false},
+		{"moved, between rounds", moved, tellDrift, false, false},
+		{"moved, in a round", moved, time.Second, true, true},
+		{"worse, soon", worse, tellChange, false, true},
+		{"worse, at once", worse, time.Second, false, false},
+		{"the clock was set back", told, -time.Second, false, true},
+		{"no round came", told, tellAnyway + tellDrift, false, true},
+	} {
+		last := telling{score: told, tried: at}
+		if got := last.due(tt.score, at.Add(tt.since), tt.round); got != tt.want {
+			t.Errorf("%s: due is %v", tt.name, got)
+		}
+	}
+	if first := (&telling{}); !first.due(told, at, false) {
+		t.Error("the first score is not recorded")
+	}
 }
 
 // Failures counted while the clock was three days ahead must not count as the

@@ -14,8 +14,8 @@ import (
 	"ghostlight/buffer"
 )
 
-// Defaults are the globs every node has, whatever its configuration adds.
-func Defaults() (revenue, health []string) {
+// defaults are the globs every node has, whatever its configuration adds.
+func defaults() (revenue, health []string) {
 	revenue = []string{
 		"edgecore_checkins_total", "edgecore_orders_total", "edgecore_payments_total", "edgecore_payment_amount_minor_total",
 		"edgecore_refunds_total", "edgecore_refund_amount_minor_total", "edgecore_outcomes_total",
@@ -42,7 +42,7 @@ type Chooser struct {
 
 // New adds the given globs to the defaults. The error names a malformed glob.
 func New(revenue, health []string) (*Chooser, error) {
-	r, h := Defaults()
+	r, h := defaults()
 	c := &Chooser{known: map[string]buffer.Lane{}}
 	var err error
 	if c.revenue, err = compile(append(r, revenue...)); err != nil {

@@ -107,6 +107,10 @@ type report struct {
 	scraped, added int
 }
 
+// tookGrain is how exact the time of a scrape is told: the digits behind would cost
+// as much as all else that it reports.
+const tookGrain = 100 * time.Microsecond
+
 // appendReport adds up and the scrape_* series.
 func (t *target) appendReport(series []delta.Series, ts int64, r report) []delta.Series {
 	up := 0.0
@@ -118,7 +122,7 @@ func (t *target) appendReport(series []delta.Series, ts int64, r report) []delta
 		v                float64
 	}{
 		{"up", "", "1 if the last scrape of the target succeeded, 0 if not.", up},
-		{"scrape_duration_seconds", "seconds", "How long the scrape took.", r.took.Seconds()},
+		{"scrape_duration_seconds", "seconds", "How long the scrape took.", r.took.Round(tookGrain).Seconds()},
 		{"scrape_samples_scraped", "", "Samples the target exposed.", float64(r.scraped)},
 		{"scrape_samples_post_metric_relabeling", "", "Samples left after relabeling.", float64(r.scraped)},
 		{"scrape_series_added", "", "Series the scrape before did not have.", float64(r.added)},

@@ -63,7 +63,7 @@ type Options struct {
 	Log     *slog.Logger      // nil: silent
 }
 
-// A Scraper scrapes all targets, each at its own offset within the interval.
+// A Scraper scrapes all targets, each shortly after the node's moment in the interval.
 type Scraper struct {
 	targets []*target
 }

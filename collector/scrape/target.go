@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"hash/fnv"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -12,10 +11,6 @@ import (
 
 	"ghostlight/buffer/delta"
 )
-
-// maxAlign is the most that a scrape's timestamp is moved onto its schedule.
-// Even spacing makes timestamps cost nothing to store.
-const maxAlign = 20 * time.Millisecond
 
 // target is one endpoint and what its last scrapes left behind. Everything but
 // last belongs to the goroutine of run.
@@ -58,49 +53,28 @@ func newTarget(cfg Target, o Options) (*target, error) {
 	return t, nil
 }
 
-// offset is the time until the first scrape: the same for one target and node
-// across restarts, spread over the interval between them.
-func (t *target) offset(now time.Time) time.Duration {
-	h := fnv.New64a()
-	h.Write([]byte(t.seed + "\xff" + t.cfg.Job + "\xff" + t.cfg.URL)) //nolint:errcheck // a hash takes everything
-	interval := int64(t.cfg.Interval)
-	at := int64(h.Sum64() % uint64(interval))
-	wait := at - now.UnixNano()%interval
-	if wait < 0 {
-		wait += interval
-	}
-	return time.Duration(wait)
+// schedule is that of the node, later by the target's part of the spread.
+func (t *target) schedule(now time.Time) Schedule {
+	late := hash(t.cfg.Job+"\xff"+t.cfg.URL) % uint64(spread)
+	return newSchedule(t.seed, time.Duration(late), t.cfg.Interval, now)
 }
 
 func (t *target) run(ctx context.Context) {
-	next := time.Now()
-	next = next.Add(t.offset(next))
-	timer := time.NewTimer(time.Until(next))
+	s := t.schedule(time.Now())
+	timer := time.NewTimer(s.Wait(time.Now()))
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-			t.scrape(ctx, t.align(time.Now(), next)) //nolint:errcheck // logged and shown by scrape
-			for now := time.Now(); !next.After(now); {
-				next = next.Add(t.cfg.Interval)
-			}
-			timer.Reset(time.Until(next))
+			t.scrape(ctx, s.Stamp(time.Now())) //nolint:errcheck // logged and shown by scrape
+			s.Advance(time.Now())
+			timer.Reset(s.Wait(time.Now()))
 		case done := <-t.flush:
 			done <- t.scrape(ctx, time.Now().UnixMilli())
 		}
 	}
-}
-
-// align is the scrape's timestamp in Unix milliseconds: the scheduled time where
-// the wall clock is within 1 % of the interval of it.
-func (t *target) align(now, scheduled time.Time) int64 {
-	tolerance := min(t.cfg.Interval/100, maxAlign).Milliseconds()
-	if d := now.UnixMilli() - scheduled.UnixMilli(); d >= -tolerance && d <= tolerance {
-		return scheduled.UnixMilli()
-	}
-	return now.UnixMilli()
 }
 
 // scrape reads the target once and writes what it learned under timestamp ts.

@@ -1,7 +1,6 @@
 package scrape
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -9,30 +8,6 @@ import (
 
 	"ghostlight/buffer/delta"
 )
-
-func TestOffsetsSpreadAndStay(t *testing.T) {
-	now := time.Unix(1_800_000_000, 123)
-	seen := map[time.Duration]bool{}
-	for i := range 20 {
-		cfg := Target{Job: "a", URL: fmt.Sprintf("http://x:%d/m", 1000+i), Interval: 15 * time.Second}
-		tgt, err := newTarget(cfg, Options{Sink: &memory{}, Log: nolog})
-		if err != nil {
-			t.Fatal(err)
-		}
-		d := tgt.offset(now)
-		if d < 0 || d >= cfg.Interval {
-			t.Errorf("offset %v is outside the interval", d)
-		}
-		later := now.Add(7 * time.Second)
-		if at, again := now.Add(d), later.Add(tgt.offset(later)); again.Sub(at)%cfg.Interval != 0 {
-			t.Errorf("asked later the offset moves by %v", again.Sub(at))
-		}
-		seen[d] = true
-	}
-	if len(seen) < 15 {
-		t.Errorf("20 targets have only %d offsets", len(seen))
-	}
-}
 
 func TestNewRefuses(t *testing.T) {
 	for name, targets := range map[string][]Target{

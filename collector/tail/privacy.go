@@ -40,8 +40,8 @@ var never = [...]string{
 	"*.query", "*.query.*", "url.full", "http.url", "http.target", "http.client_ip", "enduser.*", "user.*", "client.address", "db.statement",
 }
 
-// CheckGlob reports why a glob of attribute keys cannot be used.
-func CheckGlob(glob string) error {
+// checkGlob reports why a glob of attribute keys cannot be used.
+func checkGlob(glob string) error {
 	if _, err := path.Match(glob, ""); err != nil || glob == "" {
 		return fmt.Errorf("%q is not a glob of attribute keys, such as shop.*", glob)
 	}
@@ -68,7 +68,7 @@ type privacy struct {
 
 func newPrivacy(also []string) (*privacy, error) {
 	for _, g := range also {
-		if err := CheckGlob(g); err != nil {
+		if err := checkGlob(g); err != nil {
 			return nil, err
 		}
 	}

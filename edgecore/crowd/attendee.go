@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"ghostlight/internal/daemon"
 )
 
 // An attendee carries out one plan.
@@ -80,7 +82,7 @@ func (a *attendee) try(r request) bool {
 }
 
 func (a *attendee) think() bool {
-	return sleep(a.before, time.Duration(float64(a.plan.Think)*a.crowd.opts.Pace))
+	return daemon.Sleep(a.before, time.Duration(float64(a.plan.Think)*a.crowd.opts.Pace))
 }
 
 func (a *attendee) refused(r request, status int) {

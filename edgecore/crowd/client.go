@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"time"
+
+	"ghostlight/internal/daemon"
 )
 
 // maxAnswer bounds what an attendee reads of one answer.
@@ -94,7 +96,7 @@ func (a *attendee) persist(ctx context.Context, r request) (status, attempts int
 		}
 		a.tally.count(&a.tally.failures)
 		a.crowd.opts.Log.Debug("attempt failed", "venue", a.venue.Name, "path", r.path, "status", status, "err", err)
-		if !sleep(ctx, pause/2+rand.N(pause/2)) {
+		if !daemon.Sleep(ctx, pause/2+rand.N(pause/2)) {
 			return 0, attempts, ctx.Err()
 		}
 		pause = min(2*pause, lastPause)

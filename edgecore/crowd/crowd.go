@@ -24,6 +24,8 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	"ghostlight/internal/daemon"
 )
 
 // A Venue is where a part of the crowd goes.
@@ -220,7 +222,7 @@ func (c *Crowd) fill(ctx context.Context, v Venue) {
 	n := 0
 	for plan := range Plans(c.opts.Seed, v.Name, c.opts.Rate, c.opts.Curve) {
 		n++
-		if !sleep(before, time.Until(start.Add(plan.Arrive))) {
+		if !daemon.Sleep(before, time.Until(start.Add(plan.Arrive))) {
 			return
 		}
 		t.count(&t.arrived)
@@ -236,20 +238,5 @@ func (c *Crowd) fill(ctx context.Context, v Venue) {
 			a := &attendee{crowd: c, venue: v, tally: t, plan: plan, id: id, before: before, all: ctx}
 			a.visit()
 		})
-	}
-}
-
-// sleep waits for d and reports false when ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

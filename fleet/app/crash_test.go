@@ -119,7 +119,8 @@ func (c *child) get(t *testing.T, path string) string {
 }
 
 // TestNothingAcknowledgedIsLost kills the fleet again and again while two nodes
-// send, one by POST and one by stream; afterwards every block counts once and every sample is there, exactly.
+// send, one by POST and one by stream; afterwards every block counts once and every
+// sample is there, exactly.
 func TestNothingAcknowledgedIsLost(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "fleet.yaml")

@@ -82,6 +82,8 @@ func (d *Doors) unpack(ctx context.Context, packed []byte, encoding string) (bod
 		return d.unsnap(ctx, packed)
 	case "gzip":
 		return d.unzip(ctx, packed)
+	case "zstd":
+		return d.unzstd(ctx, packed)
 	}
 	release, err := hold(ctx, int64(len(packed)), d.messages)
 	return body{msg: packed, release: release}, err
@@ -107,30 +109,33 @@ func (d *Doors) unsnap(ctx context.Context, packed []byte) (body, error) {
 	return body{msg: msg, release: release}, nil
 }
 
-// usualRatio is what gzip is expected to save; a request that it saves more of
+// usualRatio is what compression is expected to save; a request that it saves more of
 // holds as much as the largest.
 const usualRatio = 20
 
 func (d *Doors) unzip(ctx context.Context, packed []byte) (body, error) {
-	z, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		return body{}, faultf(malformed, "request is not gzip: %w", err)
-	}
+	return d.inflate(ctx, packed, "gzip", 0, func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) })
+}
+
+// inflate decompresses what may not tell how large it becomes. What a decoder needs of
+// memory is held together with what the request does, lest requests that have the one
+// wait for each other's other.
+func (d *Doors) inflate(ctx context.Context, packed []byte, encoding string, needs int64, open func(io.Reader) (io.Reader, error)) (body, error) {
 	limit := d.o.Limits.Bytes
 	for _, room := range []int64{min(limit, usualRatio*int64(len(packed))), limit} {
-		release, err := hold(ctx, room, d.messages)
+		release, err := hold(ctx, room+needs, d.messages)
 		if err != nil {
 			return body{}, err
 		}
-		if err := z.Reset(bytes.NewReader(packed)); err != nil {
-			release()
-			return body{}, faultf(malformed, "request is not gzip: %w", err)
+		var msg []byte
+		z, err := open(bytes.NewReader(packed))
+		if err == nil {
+			msg, err = io.ReadAll(io.LimitReader(z, room+1))
 		}
-		msg, err := io.ReadAll(io.LimitReader(z, room+1))
 		switch {
 		case err != nil:
 			release()
-			return body{}, faultf(malformed, "request is not gzip: %w", err)
+			return body{}, faultf(malformed, "request is not %s: %w", encoding, err)
 		case int64(len(msg)) <= room:
 			return body{msg: msg, release: release}, nil
 		}

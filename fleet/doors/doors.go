@@ -1,5 +1,6 @@
 // Package doors lets in what agents did not send: Prometheus remote write 1.0 and
-// 2.0, and OTLP metrics, traces and logs over HTTP and gRPC.
+// 2.0, and OTLP metrics, traces and logs over HTTP and gRPC, compressed as senders do:
+// by snappy or zstd, and by gzip or zstd.
 //
 // It guarantees that a request answered with success is durable in the journal, and
 // that what of it cannot be kept is named in the answer and counted. Size, memory

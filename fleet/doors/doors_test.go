@@ -191,14 +191,17 @@ func TestWrite(t *testing.T) {
 	if len(r.parts) != 2 || r.samples() != 3 || r.door != doors.RemoteWrite || r.bytes != len(body) || r.parts[0].Lane != buffer.Detail || *r.heard != 1 {
 		t.Errorf("three series at two a block: %+v", r.book)
 	}
+	if res, text = r.post(t, doors.WritePath, pack(t, write(t, 3, false), false), "Content-Type", v1, "Content-Encoding", "zstd"); res.StatusCode != http.StatusNoContent || r.samples() != 6 {
+		t.Errorf("by zstd: %s %q, %d samples", res.Status, text, r.samples())
+	}
 	res, text = r.post(t, doors.WritePath, snappy.Encode(nil, write(t, 2, true)), "Content-Type", v1+";proto=prometheus.WriteRequest", "Content-Encoding", "snappy")
-	if res.StatusCode != http.StatusBadRequest || r.samples() != 5 || !strings.Contains(text, "1 of the request can never be stored, the rest is; the first: a sample at") {
+	if res.StatusCode != http.StatusBadRequest || r.samples() != 8 || !strings.Contains(text, "1 of the request can never be stored, the rest is; the first: a sample at") {
 		t.Errorf("an old sample: %s %q, %d samples", res.Status, text, r.samples())
 	}
-	if d := cmp.Diff(map[string]float64{"remote_write soho-1 accepted": 1, "remote_write soho-1 partial": 1}, r.counts(t, "ghostlight_fleet_door_requests_total")); d != "" {
+	if d := cmp.Diff(map[string]float64{"remote_write soho-1 accepted": 2, "remote_write soho-1 partial": 1}, r.counts(t, "ghostlight_fleet_door_requests_total")); d != "" {
 		t.Errorf("requests (-want +got):\n%s", d)
 	}
-	if d := cmp.Diff(map[string]float64{"remote_write sample taken": 5, "remote_write too_old refused": 1}, r.counts(t, "ghostlight_fleet_door_items_total")); d != "" {
+	if d := cmp.Diff(map[string]float64{"remote_write sample taken": 8, "remote_write too_old refused": 1}, r.counts(t, "ghostlight_fleet_door_items_total")); d != "" {
 		t.Errorf("items (-want +got):\n%s", d)
 	}
 }
@@ -238,13 +241,14 @@ func metrics(t *testing.T, temporality pmetric.AggregationTemporality) pmetricot
 func TestOTLPOverHTTP(t *testing.T) {
 	for _, tt := range []struct {
 		name, media string
-		zip         bool
+		encoding    string
 		marshal     func(pmetricotlp.ExportRequest) ([]byte, error)
 		read        func(pmetricotlp.ExportResponse, []byte) error
 	}{
-		{"protobuf", "application/x-protobuf", false, pmetricotlp.ExportRequest.MarshalProto, pmetricotlp.ExportResponse.UnmarshalProto},
-		{"JSON", "application/json; charset=utf-8", false, pmetricotlp.ExportRequest.MarshalJSON, pmetricotlp.ExportResponse.UnmarshalJSON},
-		{"gzip", "application/x-protobuf", true, pmetricotlp.ExportRequest.MarshalProto, pmetricotlp.ExportResponse.UnmarshalProto},
+		{"protobuf", "application/x-protobuf", "", pmetricotlp.ExportRequest.MarshalProto, pmetricotlp.ExportResponse.UnmarshalProto},
+		{"JSON", "application/json; charset=utf-8", "", pmetricotlp.ExportRequest.MarshalJSON, pmetricotlp.ExportResponse.UnmarshalJSON},
+		{"gzip", "application/x-protobuf", "gzip", pmetricotlp.ExportRequest.MarshalProto, pmetricotlp.ExportResponse.UnmarshalProto},
+		{"zstd", "application/x-protobuf", "zstd", pmetricotlp.ExportRequest.MarshalProto, pmetricotlp.ExportResponse.UnmarshalProto},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t, nil)
@@ -254,8 +258,11 @@ func TestOTLPOverHTTP(t *testing.T) {
 					t.Fatal(err)
 				}
 				headers := []string{"Content-Type", tt.media}
-				if tt.zip {
+				switch tt.encoding {
+				case "gzip":
 					body, headers = zip(t, body), append(headers, "Content-Encoding", "gzip")
+				case "zstd":
+					body, headers = pack(t, body, true), append(headers, "Content-Encoding", "zstd")
 				}
 				res, text := r.post(t, doors.MetricsPath, body, headers...)
 				answer := pmetricotlp.NewExportResponse()
@@ -304,7 +311,7 @@ func TestRefusals(t *testing.T) {
 		{"no token, OTLP", doors.LogsPath, nil, []string{"Authorization", "Bearer x"}, nil, nil, 401, "", "belongs to no node"},
 		{"not protobuf", doors.WritePath, good, []string{"Content-Type", "text/plain"}, nil, nil, 415, "", "only application/x-protobuf"},
 		{"unknown message", doors.WritePath, good, []string{"Content-Type", v1 + ";proto=a.b"}, nil, nil, 415, "", `message "a.b" is not taken`},
-		{"zstd", doors.WritePath, good, []string{"Content-Encoding", "zstd"}, nil, nil, 415, "", "only snappy"},
+		{"gzip", doors.WritePath, good, []string{"Content-Encoding", "gzip"}, nil, nil, 415, "", "only snappy and zstd"},
 		{"not snappy", doors.WritePath, []byte("\xff\xff\xff\xff\xff\xff"), nil, nil, nil, 400, "", "not snappy"},
 		{"cut snappy", doors.WritePath, good[:len(good)-3], nil, nil, nil, 400, "", "not snappy"},
 		{"not a message", doors.WritePath, snappy.Encode(nil, []byte("no")), nil, nil, nil, 400, "", "cannot be read"},
@@ -312,7 +319,7 @@ func TestRefusals(t *testing.T) {
 		{"large", doors.WritePath, make([]byte, 1<<20+1), nil, nil, nil, 413, "", "has 1048577 bytes, at most"},
 		{"gzip bomb", doors.TracesPath, zip(t, make([]byte, 1<<20+1)), []string{"Content-Encoding", "gzip"}, nil, nil, 413, "", "more than 1048576 bytes decompressed"},
 		{"not gzip", doors.TracesPath, []byte("x"), []string{"Content-Encoding", "gzip"}, nil, nil, 400, "", "not gzip"},
-		{"deflate", doors.TracesPath, nil, []string{"Content-Encoding", "deflate"}, nil, nil, 415, "", "only gzip"},
+		{"deflate", doors.TracesPath, nil, []string{"Content-Encoding", "deflate"}, nil, nil, 415, "", "only gzip and zstd"},
 		{"OTLP as text", doors.MetricsPath, nil, []string{"Content-Type", "text/plain"}, nil, nil, 415, "", "only application/x-protobuf and application/json"},
 		{"not OTLP", doors.MetricsPath, []byte("no"), nil, nil, nil, 400, "", "cannot be read"},
 		{"over the limit, unread", doors.WritePath, nil, nil, over, nil, 429, "2", "too many series"},

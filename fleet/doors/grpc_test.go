@@ -1,8 +1,10 @@
 package doors_test
 
 import (
+	"cmp"
 	"context"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -83,6 +86,9 @@ func TestOTLPOverGRPC(t *testing.T) {
 	if res, err = md.Export(authorized(t), metrics(t, pmetric.AggregationTemporalityDelta)); err != nil || res.PartialSuccess().RejectedDataPoints() != 1 {
 		t.Errorf("metrics that are rejected: %v", err)
 	}
+	if _, err = md.Export(authorized(t), metrics(t, pmetric.AggregationTemporalityCumulative), grpc.UseCompressor("zstd")); err != nil {
+		t.Errorf("metrics by zstd: %v", err)
+	}
 	td := ptrace.NewTraces()
 	td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty().Spans().AppendEmpty()
 	if _, err := ptraceotlp.NewGRPCClient(conn).Export(authorized(t), ptraceotlp.NewExportRequestFromTraces(td)); err != nil {
@@ -97,7 +103,7 @@ func TestOTLPOverGRPC(t *testing.T) {
 	for _, p := range r.parts {
 		lanes = append(lanes, p.Lane)
 	}
-	if len(lanes) != 3 || lanes[0] != buffer.Detail || lanes[1] != buffer.Traces || lanes[2] != buffer.Logs || r.samples() != 1 {
+	if !slices.Equal(lanes, []buffer.Lane{buffer.Detail, buffer.Detail, buffer.Traces, buffer.Logs}) || r.samples() != 2 {
 		t.Errorf("lanes %v, %d samples", lanes, r.samples())
 	}
 }
@@ -108,20 +114,22 @@ func TestRefusalsOverGRPC(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		ctx   context.Context
+		zip   string
 		req   pmetricotlp.ExportRequest
 		fail  error
 		code  codes.Code
 		after time.Duration
 	}{
-		{"no token", t.Context(), metrics(t, pmetric.AggregationTemporalityCumulative), nil, codes.Unauthenticated, 0},
-		{"too large", authorized(t), pmetricotlp.NewExportRequestFromMetrics(large), nil, codes.ResourceExhausted, 0}, // without a time to wait: never
-		{"over the limit", authorized(t), metrics(t, pmetric.AggregationTemporalityCumulative), &ingest.Pressure{Overflow: true, After: time.Second, Says: "x"}, codes.ResourceExhausted, time.Second},
-		{"unavailable", authorized(t), metrics(t, pmetric.AggregationTemporalityCumulative), &ingest.Pressure{After: 2 * time.Second, Says: "x"}, codes.Unavailable, 2 * time.Second},
+		{"no token", t.Context(), "", metrics(t, pmetric.AggregationTemporalityCumulative), nil, codes.Unauthenticated, 0},
+		{"too large", authorized(t), "", pmetricotlp.NewExportRequestFromMetrics(large), nil, codes.ResourceExhausted, 0}, // without a time to wait: never
+		{"too large by zstd", authorized(t), "zstd", pmetricotlp.NewExportRequestFromMetrics(large), nil, codes.ResourceExhausted, 0},
+		{"over the limit", authorized(t), "", metrics(t, pmetric.AggregationTemporalityCumulative), &ingest.Pressure{Overflow: true, After: time.Second, Says: "x"}, codes.ResourceExhausted, time.Second},
+		{"unavailable", authorized(t), "", metrics(t, pmetric.AggregationTemporalityCumulative), &ingest.Pressure{After: 2 * time.Second, Says: "x"}, codes.Unavailable, 2 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t, nil)
 			r.fail = tt.fail
-			_, err := pmetricotlp.NewGRPCClient(dial(t, r)).Export(tt.ctx, tt.req)
+			_, err := pmetricotlp.NewGRPCClient(dial(t, r)).Export(tt.ctx, tt.req, grpc.UseCompressor(cmp.Or(tt.zip, encoding.Identity)))
 			st := status.Convert(err)
 			var after time.Duration
 			for _, d := range st.Details() {

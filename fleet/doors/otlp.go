@@ -31,8 +31,8 @@ func (d *Doors) serveOTLP(sig otlp.Signal) func(http.ResponseWriter, *http.Reque
 			return faultf(unsupported, "content type %q is not taken, only %s and %s are", r.Header.Get("Content-Type"), typeProtobuf, typeJSON)
 		}
 		packing := encodingOf(r)
-		if packing != "" && packing != "gzip" {
-			return faultf(unsupported, "content encoding %q is not taken, only gzip is, or none", packing)
+		if packing != "" && packing != "gzip" && packing != "zstd" {
+			return faultf(unsupported, "content encoding %q is not taken, only gzip and zstd are, or none", packing)
 		}
 		b, err := d.read(w, r, src, packing)
 		if err != nil {

@@ -24,11 +24,15 @@ func (d *Doors) serveWrite(w http.ResponseWriter, r *http.Request, src buffer.So
 	if err != nil {
 		return err
 	}
-	// 1.0 was sent without the header by early senders; it is snappy all the same.
-	if encoding := encodingOf(r); encoding != "snappy" && encoding != "" {
-		return faultf(unsupported, "content encoding %q is not taken, only snappy is", encoding)
+	encoding := encodingOf(r)
+	switch encoding {
+	case "": // 1.0 was sent without the header by early senders; it is snappy all the same
+		encoding = "snappy"
+	case "snappy", "zstd": // the latter is what vmagent prefers
+	default:
+		return faultf(unsupported, "content encoding %q is not taken, only snappy and zstd are", encoding)
 	}
-	b, err := d.read(w, r, src, "snappy")
+	b, err := d.read(w, r, src, encoding)
 	if err != nil {
 		return err
 	}

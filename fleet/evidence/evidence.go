@@ -127,7 +127,7 @@ func (s *Store) Claim(ctx context.Context, tx *sql.Tx, src buffer.Source, c Clai
 	if !ok {
 		return fmt.Errorf("claim trace of %s: the node is unknown", src)
 	}
-	if !ValidTraceID(c.TraceID) {
+	if !validTraceID(c.TraceID) {
 		return nil
 	}
 	_, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO evidence_claims VALUES (?, ?, ?, ?, ?, ?, ?)`,
@@ -141,8 +141,8 @@ func (s *Store) Claim(ctx context.Context, tx *sql.Tx, src buffer.Source, c Clai
 	return nil
 }
 
-// ValidTraceID reports whether s is a trace id: 32 lower-case hex digits, not all 0.
-func ValidTraceID(s string) bool {
+// validTraceID reports whether s is a trace id: 32 lower-case hex digits, not all 0.
+func validTraceID(s string) bool {
 	if len(s) != 32 {
 		return false
 	}

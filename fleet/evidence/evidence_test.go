@@ -157,7 +157,7 @@ func TestArrivalInAnyOrder(t *testing.T) {
 			r.now = r.now.Add(time.Minute)
 		}
 		r.now = r.now.Add(time.Hour)
-		if err := r.Sweep(t.Context()); err != nil {
+		if err := r.sweep(t.Context()); err != nil {
 			rt.Fatal(err)
 		}
 		got, err := r.Get(t.Context(), hexID(0xaa), "")
@@ -186,14 +186,14 @@ func TestUnclaimedGoesInTimeAndIsCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.now = r.now.Add(15 * time.Minute)
-	if err := r.Sweep(t.Context()); err != nil {
+	if err := r.sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.claim(soho, 1); err != nil { // at the last moment
 		t.Fatal(err)
 	}
 	r.now = r.now.Add(time.Millisecond)
-	if err := r.Sweep(t.Context()); err != nil {
+	if err := r.sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	got, err := r.Get(t.Context(), hexID(1), "soho")
@@ -244,7 +244,7 @@ func TestRetentionByAgeAndSize(t *testing.T) {
 		}
 		r.now = r.now.Add(time.Second)
 	}
-	if err := r.Sweep(t.Context()); err != nil {
+	if err := r.sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	have := func() (out []int64) {
@@ -266,7 +266,7 @@ func TestRetentionByAgeAndSize(t *testing.T) {
 		t.Errorf("%d bytes held, %d kept (%v); want %d and %d", held, kept, err, 2*size, 3*size)
 	}
 	r.now = time.Unix(1_700_000_000, 0).Add(24*time.Hour + 3*time.Minute + time.Second) // claims 1 to 4 are older than a day
-	if err := r.Sweep(t.Context()); err != nil {
+	if err := r.sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]int64{5}, have()); diff != "" {

@@ -3,7 +3,6 @@ package evidence
 import (
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -30,7 +29,7 @@ func splitSpans(body []byte) (parts []part, loose int64, err error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("traces: %w", err)
 	}
-	byTrace := map[pcommon.TraceID]ptrace.Traces{}
+	all := gathered[ptrace.Traces]{byTrace: map[pcommon.TraceID]ptrace.Traces{}, empty: ptrace.NewTraces}
 	for _, rs := range td.ResourceSpans().All() {
 		for _, ss := range rs.ScopeSpans().All() {
 			here := map[pcommon.TraceID]ptrace.SpanSlice{}
@@ -38,14 +37,9 @@ func splitSpans(body []byte) (parts []part, loose int64, err error) {
 				id := span.TraceID()
 				into, ok := here[id]
 				if !ok {
-					to, known := byTrace[id]
-					if id.IsEmpty() || !known && len(byTrace) >= maxTraces {
-						loose++
+					to, ok := all.of(id)
+					if !ok {
 						continue
-					}
-					if !known {
-						to = ptrace.NewTraces()
-						byTrace[id] = to
 					}
 					res := to.ResourceSpans().AppendEmpty()
 					rs.Resource().CopyTo(res.Resource())
@@ -58,7 +52,7 @@ func splitSpans(body []byte) (parts []part, loose int64, err error) {
 			}
 		}
 	}
-	return encode(byTrace, loose, func(td ptrace.Traces) ([]byte, int, error) {
+	return encode(all, func(td ptrace.Traces) ([]byte, int, error) {
 		body, err := (&ptrace.ProtoMarshaler{}).MarshalTraces(td)
 		return body, td.SpanCount(), err
 	})
@@ -70,7 +64,7 @@ func splitLines(body []byte) (parts []part, loose int64, err error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("logs: %w", err)
 	}
-	byTrace := map[pcommon.TraceID]plog.Logs{}
+	all := gathered[plog.Logs]{byTrace: map[pcommon.TraceID]plog.Logs{}, empty: plog.NewLogs}
 	for _, rl := range ld.ResourceLogs().All() {
 		for _, sl := range rl.ScopeLogs().All() {
 			here := map[pcommon.TraceID]plog.LogRecordSlice{}
@@ -78,14 +72,9 @@ func splitLines(body []byte) (parts []part, loose int64, err error) {
 				id := lr.TraceID()
 				into, ok := here[id]
 				if !ok {
-					to, known := byTrace[id]
-					if id.IsEmpty() || !known && len(byTrace) >= maxTraces {
-						loose++
+					to, ok := all.of(id)
+					if !ok {
 						continue
-					}
-					if !known {
-						to = plog.NewLogs()
-						byTrace[id] = to
 					}
 					res := to.ResourceLogs().AppendEmpty()
 					rl.Resource().CopyTo(res.Resource())
@@ -98,22 +87,43 @@ func splitLines(body []byte) (parts []part, loose int64, err error) {
 			}
 		}
 	}
-	return encode(byTrace, loose, func(ld plog.Logs) ([]byte, int, error) {
+	return encode(all, func(ld plog.Logs) ([]byte, int, error) {
 		body, err := (&plog.ProtoMarshaler{}).MarshalLogs(ld)
 		return body, ld.LogRecordCount(), err
 	})
 }
 
+// gathered is what one record holds of each trace, as messages of type T.
+type gathered[T any] struct {
+	byTrace map[pcommon.TraceID]T
+	loose   int64 // spans or lines of no trace, or of one too many
+	empty   func() T
+}
+
+// of is the message of a trace; ok is false if it may have none.
+func (g *gathered[T]) of(id pcommon.TraceID) (message T, ok bool) {
+	if message, ok = g.byTrace[id]; ok {
+		return message, true
+	}
+	if id.IsEmpty() || len(g.byTrace) >= maxTraces {
+		g.loose++
+		return message, false
+	}
+	message = g.empty()
+	g.byTrace[id] = message
+	return message, true
+}
+
 // encode writes the parts in the order of their trace ids.
-func encode[T any](byTrace map[pcommon.TraceID]T, loose int64, marshal func(T) ([]byte, int, error)) ([]part, int64, error) {
-	parts := make([]part, 0, len(byTrace))
-	for id := range maps.Keys(byTrace) {
-		body, units, err := marshal(byTrace[id])
+func encode[T any](all gathered[T], marshal func(T) ([]byte, int, error)) ([]part, int64, error) {
+	parts := make([]part, 0, len(all.byTrace))
+	for id, whole := range all.byTrace {
+		body, units, err := marshal(whole)
 		if err != nil {
 			return nil, 0, err
 		}
 		parts = append(parts, part{trace: hex.EncodeToString(id[:]), units: int64(units), body: body})
 	}
 	slices.SortFunc(parts, func(a, b part) int { return strings.Compare(a.trace, b.trace) })
-	return parts, loose, nil
+	return parts, all.loose, nil
 }

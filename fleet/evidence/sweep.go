@@ -20,7 +20,7 @@ func (s *Store) Run(ctx context.Context) error {
 			return nil
 		case <-beat.C:
 		}
-		err := s.Sweep(ctx)
+		err := s.sweep(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
 			s.o.Log.Error("evidence cannot be swept, will retry", "error", err)
 		}
@@ -28,9 +28,9 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 }
 
-// Sweep drops what nobody claimed in time, what is older than it may be, and the
+// sweep drops what nobody claimed in time, what is older than it may be, and the
 // oldest of what is too much.
-func (s *Store) Sweep(ctx context.Context) error {
+func (s *Store) sweep(ctx context.Context) error {
 	now := s.o.Now()
 	var gone []loss
 	err := s.o.Store.Write(ctx, func(tx *sql.Tx) error {

@@ -12,6 +12,9 @@ import (
 
 // write sends messages to the node. One that does not read them is cut off.
 func (s *stream) write(messages []byte) error {
+	if len(messages) == 0 {
+		return nil
+	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if err := s.rc.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
@@ -51,6 +54,19 @@ func (s *stream) expect() {
 	}
 }
 
+// say tells the node something that may wait for the blocks before it, so that one
+// packet holds both.
+func (s *stream) say(message []byte) error {
+	s.mu.Lock()
+	if s.waiting > 0 {
+		s.aside = append(s.aside, message...)
+		s.mu.Unlock()
+		return nil
+	}
+	s.mu.Unlock()
+	return s.write(message)
+}
+
 // answer answers blocks as they are committed, until none waits or the fleet
 // stops.
 func (s *stream) answer() {
@@ -60,21 +76,76 @@ func (s *stream) answer() {
 			s.end() // the node sends again what was not answered
 			return
 		}
-		n, messages := s.collect(first)
-		if len(messages) > 0 && s.write(messages) != nil {
+		outcomes := s.gather(first)
+		if s.write(s.answers(outcomes)) != nil {
 			s.end()
 		}
-		for range n {
+		for range outcomes {
 			<-s.slots
 		}
 		s.mu.Lock()
-		s.waiting -= n
+		s.waiting -= len(outcomes)
 		done := s.waiting == 0
+		var rest []byte
+		if done {
+			rest, s.aside = s.aside, nil
+		}
 		s.mu.Unlock()
+		if len(rest) > 0 && s.write(rest) != nil {
+			s.end()
+		}
 		if done {
 			return
 		}
 	}
+}
+
+const (
+	// ackTogether is how long an answer waits for others of what came with its
+	// block. TCP holds its own acknowledgement back for 40 ms: one packet does for
+	// all of them.
+	ackTogether = 25 * time.Millisecond
+	// ackMost are not kept waiting: the node is sending what it had to keep.
+	ackMost = streamBlocks / 4
+)
+
+// gather takes what is known of blocks: all that came together, if it is known soon.
+func (s *stream) gather(first outcome) []outcome {
+	outcomes := []outcome{first}
+	timer := time.NewTimer(s.i.o.ackTogether)
+	defer timer.Stop()
+	for len(outcomes) < ackMost && !s.through(len(outcomes)) {
+		select {
+		case o := <-s.outcomes:
+			outcomes = append(outcomes, o)
+		case <-s.rests:
+		case <-s.i.ended:
+			return outcomes
+		case <-timer.C:
+			return s.gatherKnown(outcomes)
+		}
+	}
+	return s.gatherKnown(outcomes)
+}
+
+// gatherKnown takes what is known already.
+func (s *stream) gatherKnown(outcomes []outcome) []outcome {
+	for {
+		select {
+		case o := <-s.outcomes:
+			outcomes = append(outcomes, o)
+		default:
+			return outcomes
+		}
+	}
+}
+
+// through reports whether n answers are all that is due, and nothing more is being
+// read.
+func (s *stream) through(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reading && s.waiting == n
 }
 
 // An ackKey is what one Acked message is of.
@@ -84,34 +155,32 @@ type ackKey struct {
 	duplicate bool
 }
 
-// collect makes messages of what is known by now of the n blocks that it takes.
-func (s *stream) collect(o outcome) (n int, messages []byte) {
+// answers makes messages of what became of blocks, and of what was to be said
+// besides.
+func (s *stream) answers(outcomes []outcome) (messages []byte) {
 	var keys []ackKey
 	held := map[ackKey][]wire.Range{}
-	for more := true; more; {
-		n++
+	for _, o := range outcomes {
 		s.i.batches.Release(o.size)
 		if err := s.i.settled(o); err != nil {
 			if with, err := s.refusal(messages, o.of, err); err == nil {
 				messages = with
 			}
-		} else {
-			key := ackKey{o.of.Session, o.of.Lane, o.duplicate}
-			if held[key] == nil {
-				keys = append(keys, key)
-			}
-			held[key] = append(held[key], o.held)
+			continue
 		}
-		select {
-		case o = <-s.outcomes:
-		default:
-			more = false
+		key := ackKey{o.of.Session, o.of.Lane, o.duplicate}
+		if held[key] == nil {
+			keys = append(keys, key)
 		}
+		held[key] = append(held[key], o.held)
 	}
 	for _, key := range keys {
 		messages = wire.AppendAck(messages, wire.Ack{Session: key.session, Lane: key.lane, Ranges: join(held[key]), Duplicate: key.duplicate})
 	}
-	return n, messages
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	messages, s.aside = append(messages, s.aside...), nil
+	return messages
 }
 
 // join makes of ranges as few as there can be, in order.

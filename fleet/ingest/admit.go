@@ -38,7 +38,7 @@ func (i *Ingest) admit(ctx context.Context, src buffer.Source, header buffer.Hea
 		i.batches.Release(p.size)
 		return post{}, err
 	}
-	p.digest = delta.Digest(batch)
+	p.digest = delta.DigestNamed(names, batch)
 	return p, nil
 }
 

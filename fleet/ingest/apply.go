@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"time"
 
 	"ghostlight/buffer"
 	"ghostlight/buffer/delta"
 	"ghostlight/fleet/store"
 	"ghostlight/fleet/tsdb"
+	"ghostlight/internal/daemon"
 )
 
 // apply hands what the journal holds to the stores, in the order of acceptance,
@@ -41,7 +41,7 @@ func (i *Ingest) apply(ctx context.Context) error {
 				i.log.Error("accepted blocks cannot be stored, will retry", "error", err)
 			}
 			failing++
-			if !sleep(ctx, i.o.retryEvery) {
+			if !daemon.Sleep(ctx, i.o.retryEvery) {
 				return nil
 			}
 			continue
@@ -57,17 +57,6 @@ func (i *Ingest) apply(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

@@ -83,6 +83,7 @@ type Options struct {
 
 	retryEvery     time.Duration // between attempts to apply; 0: 1 s
 	streamsPerNode int           // 0: streamsPerNode
+	ackTogether    time.Duration // 0: ackTogether
 }
 
 // Ingest is the door of the centre. Make it with New; it takes blocks while Run
@@ -196,6 +197,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.streamsPerNode <= 0 {
 		o.streamsPerNode = streamsPerNode
+	}
+	if o.ackTogether <= 0 {
+		o.ackTogether = ackTogether
 	}
 	if o.Now == nil {
 		o.Now = time.Now

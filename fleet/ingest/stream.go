@@ -2,10 +2,12 @@ package ingest
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -38,7 +40,23 @@ func Tune(srv *http.Server) {
 		MaxReceiveBufferPerStream:     streamWindow,
 		MaxConcurrentStreams:          64,
 	}
+	srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if t, ok := c.(*tls.Conn); ok {
+			c = t.NetConn()
+		}
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: probeAfter}) // not worth failing for
+		}
+		return context.WithValue(ctx, connKey{}, c)
+	}
 }
+
+// connKey is the key of a request's connection in its context.
+type connKey struct{}
+
+// probeAfter is how long a connection idles before TCP asks whether it lives. Nodes
+// say something more often by themselves: probes beside it are waste.
+const probeAfter = 2 * time.Minute
 
 // streamWindow is what a node may have under way that nobody has read yet: at most
 // so much waits in the centre's memory while that is slow.
@@ -53,6 +71,7 @@ type stream struct {
 	body   io.Reader
 	w      http.ResponseWriter
 	rc     *http.ResponseController
+	conn   net.Conn        // the TCP connection below; nil if it is not known
 	ctx    context.Context // of the request; ends when the fleet stops
 
 	decoding sync.Mutex     // guards decoder, which idling makes smaller
@@ -69,8 +88,10 @@ type stream struct {
 
 	slots    chan struct{} // one for each block that waits
 	outcomes chan outcome  // as many
+	rests    chan struct{} // receives when the reader begins to wait for the node
 	mu       sync.Mutex
 	waiting  int            // guarded by mu; blocks whose outcome is not answered yet
+	aside    []byte         // guarded by mu; said with their answers
 	reading  bool           // guarded by mu; the reader waits for the node
 	small    bool           // guarded by mu; the decoder was made smaller since the node was last heard
 	acks     sync.WaitGroup // the goroutine that answers blocks
@@ -86,8 +107,10 @@ func (i *Ingest) serveStream(w http.ResponseWriter, r *http.Request, src buffer.
 	}
 	s := &stream{
 		i: i, source: src, body: r.Body, w: w, rc: http.NewResponseController(w), ctx: r.Context(),
-		slots: make(chan struct{}, streamBlocks), outcomes: make(chan outcome, streamBlocks), heard: i.o.Now(),
+		slots: make(chan struct{}, streamBlocks), outcomes: make(chan outcome, streamBlocks),
+		rests: make(chan struct{}, 1), heard: i.o.Now(),
 	}
+	s.conn, _ = s.ctx.Value(connKey{}).(net.Conn)
 	if err := errors.Join(s.rc.SetReadDeadline(time.Time{}), s.rc.SetWriteDeadline(time.Time{})); err != nil {
 		return err
 	}
@@ -135,8 +158,9 @@ func (s *stream) leave() {
 	s.over = true
 }
 
-// idled runs when nothing came for a while: first the decoder is made smaller, and
-// after a long silence the stream ends, for its node is dark or has another one.
+// idled runs when nothing came for a while: first the decoder is made smaller and
+// TCP patient, which a sign without an answer ended; after a long silence the stream
+// ends, for its node is dark or has another one.
 func (s *stream) idled() {
 	s.mu.Lock()
 	reading, small := s.reading, s.small
@@ -150,6 +174,7 @@ func (s *stream) idled() {
 		s.end()
 		return
 	}
+	wire.Patient(s.conn)
 	if s.decoding.TryLock() {
 		if s.decoder != nil {
 			s.decoder.Compact()
@@ -183,6 +208,13 @@ func (s *stream) waits(yes bool) {
 	defer s.mu.Unlock()
 	s.reading = yes
 	s.small = s.small && yes
+	if !yes || s.waiting == 0 {
+		return
+	}
+	select {
+	case s.rests <- struct{}{}:
+	default: // it is known already
+	}
 }
 
 // read takes messages until the stream ends. A refusal says that the node is to
@@ -221,7 +253,9 @@ func (s *stream) message(kind wire.MessageType, body []byte) error {
 		if err != nil {
 			return err
 		}
-		return s.write(wire.AppendBeaten(nil, wire.Clocks{SentMS: sent, ReceivedMS: received.UnixMilli()}))
+		return s.say(wire.AppendBeaten(nil, wire.Clocks{SentMS: sent, ReceivedMS: received.UnixMilli()}))
+	case wire.Sign: // that it was read is noted already
+		s.forget()
 	case wire.Report, wire.Hello:
 		_, err := s.heartbeat(body)
 		return err

@@ -117,6 +117,30 @@ func TestStreamBeginsAnew(t *testing.T) {
 	}
 }
 
+// TestWhatCameTogetherIsAnsweredTogether, however its commits fall.
+func TestWhatCameTogetherIsAnsweredTogether(t *testing.T) {
+	r := newRig(t, t.TempDir(), func(o *Options) { o.ackTogether = time.Minute })
+	l := r.dial(sohoToken)
+	var all []byte
+	for seq := range buffer.Seq(ackMost - 1) {
+		all = wire.AppendMessage(all, wire.Block, l.frame(stamp(buffer.Detail, seq+1, seq+1), batchOf(t, buffer.Detail, seq+1, 2)))
+	}
+	l.say(wire.AppendBeat(all, 5))
+	ack, err := wire.ParseAck(l.hear(wire.Acked))
+	want := wire.Ack{Lane: buffer.Detail, Session: session, Ranges: []wire.Range{{First: 1, Last: ackMost - 1}}}
+	if diff := cmp.Diff(want, ack); err != nil || diff != "" {
+		t.Errorf("%v, acknowledged (-want +got):\n%s", err, diff)
+	}
+	clocks, err := wire.ParseBeaten(l.hear(wire.Beaten))
+	if err != nil || clocks.SentMS != 5 {
+		t.Errorf("the beat was answered with %+v, %v", clocks, err)
+	}
+	l.send(stamp(buffer.Detail, ackMost, ackMost), batchOf(t, buffer.Detail, ackMost, 2)) // alone it waits for nothing
+	l.hear(wire.Acked)
+	l.say(wire.AppendBeat(nil, 6))
+	l.hear(wire.Beaten)
+}
+
 func TestStreamOfAFrameWithoutItsState(t *testing.T) {
 	r := newRig(t, t.TempDir(), nil)
 	l := r.dial(sohoToken)

@@ -4,10 +4,8 @@ package notify
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -17,8 +15,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"ghostlight/fleet/store"
 )
 
 // A real is Debian's Alertmanager, on loopback, with a webhook for its only receiver.
@@ -133,24 +129,7 @@ func TestDebiansAlertmanager(t *testing.T) {
 	}
 	route := AlertmanagerRoute("alertmanager", receiver)
 	route.Hold = 2 * time.Second
-	st, err := store.Open(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
-	n, err := New(t.Context(), Options{Store: st, Routes: []Route{route}, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- n.Run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("run: %v", err)
-		}
-	}()
+	n := running(t, Options{Routes: []Route{route}})
 	notify := func(nt Notification) {
 		t.Helper()
 		if err := n.Notify(t.Context(), nt); err != nil {

@@ -169,3 +169,28 @@ func (p *pager) taken() []string {
 	defer p.mu.Unlock()
 	return slices.Clone(p.got)
 }
+
+// running is a notifier on the real clock that stops with the test.
+func running(t *testing.T, o Options) *Notifier {
+	t.Helper()
+	var err error
+	if o.Store, err = store.Open(t.Context(), t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { o.Store.Close() })
+	o.Log = slog.New(slog.DiscardHandler)
+	n, err := New(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
+	return n
+}

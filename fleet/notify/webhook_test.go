@@ -1,11 +1,9 @@
 package notify
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -16,7 +14,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ghostlight/fleet/store"
 	"ghostlight/slo"
 )
 
@@ -205,24 +202,7 @@ func TestARealServerThatFailsHangsAndComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := store.Open(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
-	n, err := New(t.Context(), Options{Store: st, Routes: []Route{{Name: "crew", Receiver: hook}}, Timeout: 100 * time.Millisecond, Rand: func() float64 { return 1 }, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- n.Run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("run: %v", err)
-		}
-	}()
+	n := running(t, Options{Routes: []Route{{Name: "crew", Receiver: hook}}, Timeout: 100 * time.Millisecond, Rand: func() float64 { return 1 }})
 	if err := n.Notify(t.Context(), fails("inc-1")); err != nil {
 		t.Fatal(err)
 	}

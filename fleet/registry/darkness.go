@@ -53,19 +53,6 @@ func (r *Registry) Dark(ctx context.Context, f Filter) ([]Darkness, error) {
 	return out, nil
 }
 
-// DarkTime sums [Registry.Dark] by node. A node that was never dark is absent.
-func (r *Registry) DarkTime(ctx context.Context, f Filter) (map[buffer.Source]time.Duration, error) {
-	episodes, err := r.Dark(ctx, f)
-	if err != nil {
-		return nil, err
-	}
-	out := map[buffer.Source]time.Duration{}
-	for _, d := range episodes {
-		out[d.Source] += d.Duration
-	}
-	return out, nil
-}
-
 // downWithin is how much of the overlap of [start, end) and [from, to) the centre
 // itself was not running. r.mu is held.
 func (r *Registry) downWithin(start, end, from, to time.Time) time.Duration {

@@ -19,14 +19,6 @@ type Run struct {
 	synthetics.Result
 }
 
-// RunCounts counts the runs of one journey on one node.
-type RunCounts struct {
-	buffer.Source
-	Journey string `json:"journey"`
-	Passed  int64  `json:"passed"`
-	Failed  int64  `json:"failed"`
-}
-
 // A Heal is one audit record of one node.
 type Heal struct {
 	buffer.Source
@@ -88,18 +80,9 @@ func (f Filter) selects(src buffer.Source) bool {
 
 // Runs returns journey runs, the latest first.
 func (r *Registry) Runs(ctx context.Context, f Filter) ([]Run, error) {
-	return runs(ctx, r.store.Read(), f, "1")
-}
-
-// FailedRuns returns the journey runs that failed, the latest first.
-func (r *Registry) FailedRuns(ctx context.Context, f Filter) ([]Run, error) {
-	return runs(ctx, r.store.Read(), f, "NOT pass")
-}
-
-func runs(ctx context.Context, db *sql.DB, f Filter, also string) ([]Run, error) {
 	where, args := f.where("start_ms")
-	return scan(ctx, db, `SELECT s.region, s.venue, s.node, body FROM journey_runs JOIN sources s ON s.id = source
-		WHERE `+where+` AND `+also+` ORDER BY start_ms DESC LIMIT ?`, append(args, f.limit()), func(src buffer.Source, body []byte) (Run, error) {
+	return scan(ctx, r.store.Read(), `SELECT s.region, s.venue, s.node, body FROM journey_runs JOIN sources s ON s.id = source
+		WHERE `+where+` ORDER BY start_ms DESC LIMIT ?`, append(args, f.limit()), func(src buffer.Source, body []byte) (Run, error) {
 		run := Run{Source: src}
 		return run, json.Unmarshal(body, &run.Result)
 	})
@@ -133,26 +116,6 @@ func scan[T any](ctx context.Context, db *sql.DB, query string, args []any, deco
 			return nil, fmt.Errorf("read registry: %w", err)
 		}
 		out = append(out, item)
-	}
-	return out, rows.Err()
-}
-
-// RunCounts counts journey runs by node and journey.
-func (r *Registry) RunCounts(ctx context.Context, f Filter) ([]RunCounts, error) {
-	where, args := f.where("start_ms")
-	rows, err := r.store.Read().QueryContext(ctx, `SELECT s.region, s.venue, s.node, journey, sum(pass), sum(NOT pass)
-		FROM journey_runs JOIN sources s ON s.id = source WHERE `+where+` GROUP BY source, journey ORDER BY 1, 2, 3, 4`, args...)
-	if err != nil {
-		return nil, fmt.Errorf("count runs: %w", err)
-	}
-	defer rows.Close()
-	out := []RunCounts{}
-	for rows.Next() {
-		var c RunCounts
-		if err := rows.Scan(&c.Region, &c.Venue, &c.Node, &c.Journey, &c.Passed, &c.Failed); err != nil {
-			return nil, fmt.Errorf("count runs: %w", err)
-		}
-		out = append(out, c)
 	}
 	return out, rows.Err()
 }

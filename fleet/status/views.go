@@ -167,7 +167,7 @@ type Node struct {
 	Waiting          map[string]int64 `json:"waiting"`  // samples by lane in its buffer, as last said
 	Conflicts        int64            `json:"conflicts"`
 	Malformed        int64            `json:"malformed"`
-	Overflow         map[string]int64 `json:"overflow,omitempty"` // requests put off because the node was over its limits, by reason, since the centre started
+	Overflow         map[string]int64 `json:"overflow,omitempty"`   // requests put off because the node was over its limits, by reason, since the centre started
 	DayBudget        int64            `json:"day_budget,omitempty"` // bytes its uplink may carry a day; 0: any
 	Withheld         []Withheld       `json:"withheld,omitempty"`   // what waits so that it keeps within that
 	Journeys         int              `json:"journeys"`

@@ -12,6 +12,7 @@ import (
 
 	"ghostlight/buffer"
 	"ghostlight/buffer/delta"
+	"ghostlight/fleet/classic"
 )
 
 // Ahead is how far in the future a row may lie. VictoriaMetrics allows two days;
@@ -38,9 +39,9 @@ type Result struct {
 
 // Insert stores the samples of batches under the identity of src: labels region,
 // venue and node. A label of a batch that has such a name becomes
-// exported_<name>. Native histograms become classic ones, of which each sample
-// counts; records and exemplars are passed over. There is a result for each batch; after
-// an error any part of any may be stored: insert them again.
+// exported_<name>. Native histograms become [classic] ones, of which each sample
+// counts; records and exemplars are passed over. There is a result for each batch;
+// after an error any part of any may be stored: insert them again.
 //
 // names is the [delta.NamesHash] of the series of the batches, which are the same
 // in all of them; it is 0 for a single batch whose hash is not known. To insert
@@ -81,7 +82,7 @@ func (d *DB) Insert(ctx context.Context, src buffer.Source, names uint64, batche
 		}
 	}
 	for n := range batches {
-		series := classic(&batches[n])
+		series := classic.Series(&batches[n])
 		for i, name := range d.names.list(src, 0, series) {
 			if err := w.add(&results[n], name, &series[i]); err != nil {
 				return nil, fmt.Errorf("insert rows of %s: %w", src, err)

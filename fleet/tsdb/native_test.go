@@ -6,76 +6,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/prometheus/model/value"
 
 	"ghostlight/buffer/delta"
 )
-
-func TestNativeHistogramsBecomeClassicOnes(t *testing.T) {
-	stale := math.Float64frombits(value.StaleNaN)
-	type counts map[string]float64 // of buckets, by bound, and of count and sum
-	for _, tt := range []struct {
-		name string
-		h    delta.NativeHistogram
-		want counts
-	}{
-		{
-			"merged down to powers of two",
-			delta.NativeHistogram{ // quarters: bucket i ends at 2^(i/4)
-				Schema: 2, Count: 12, Sum: 30, ZeroCount: 2, ZeroThreshold: 0.25,
-				Positive: delta.Buckets{Spans: []delta.Span{{Offset: 1, Length: 4}, {Offset: 3, Length: 1}}, Counts: []float64{1, 2, 0, 1, 3}},
-				Negative: delta.Buckets{Spans: []delta.Span{{Offset: 2, Length: 1}}, Counts: []float64{3}},
-			},
-			counts{"-1": 3, "0.25": 5, "2": 9, "4": 12, "+Inf": 12, "count": 12, "sum": 30},
-		},
-		{
-			"kept where buckets are wider",
-			delta.NativeHistogram{
-				Schema: -1, Count: 3, Sum: 9,
-				Positive: delta.Buckets{Spans: []delta.Span{{Offset: 0, Length: 2}}, Counts: []float64{1, 2}},
-			},
-			counts{"1": 1, "4": 3, "+Inf": 3, "count": 3, "sum": 9},
-		},
-		{
-			"custom bounds",
-			delta.NativeHistogram{
-				Schema: schemaCustom, Count: 6, Sum: 7, Bounds: []float64{0.5, 5},
-				Positive: delta.Buckets{Spans: []delta.Span{{Length: 3}}, Counts: []float64{1, 2, 3}},
-			},
-			counts{"0.5": 1, "5": 3, "+Inf": 6, "count": 6, "sum": 7},
-		},
-		{
-			"unknown schema",
-			delta.NativeHistogram{Schema: 99, Count: 2, Sum: 3, Positive: delta.Buckets{Spans: []delta.Span{{Length: 1}}, Counts: []float64{2}}},
-			counts{"+Inf": 2, "count": 2, "sum": 3},
-		},
-		{
-			"spans that do not fit",
-			delta.NativeHistogram{Count: 2, Sum: 3, Positive: delta.Buckets{Spans: []delta.Span{{Length: 9}}, Counts: []float64{2}}},
-			counts{"+Inf": 2, "count": 2, "sum": 3},
-		},
-		{"stale", delta.NativeHistogram{Sum: stale}, counts{"+Inf": stale, "count": stale, "sum": stale}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			tt.h.Time = 5
-			got := counts{}
-			for _, s := range classic(&delta.Batch{Series: []delta.Series{{Labels: labels("__name__", "h", "x", "y")}}, Histograms: []delta.NativeHistogram{tt.h}}) {
-				key := s.Labels[0].Value[len("h_"):]
-				if key == "bucket" {
-					key = s.Labels[1].Value
-				}
-				if len(s.Samples) != 1 || s.Samples[0].Time != 5 || s.Labels[len(s.Labels)-1].Value != "y" {
-					t.Errorf("%+v", s)
-				}
-				got[key] = s.Samples[0].Value
-			}
-			same := cmp.Comparer(func(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) })
-			if diff := cmp.Diff(tt.want, got, same); diff != "" {
-				t.Errorf("series (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
 
 func TestNativeHistogramsAreStored(t *testing.T) {
 	now := time.Now()

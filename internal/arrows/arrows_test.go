@@ -23,7 +23,7 @@ var may = map[string][]string{
 	"fleet":       {"slo", "healthscore", "synthetics", "buffer", "internal/daemon", "internal/strictyaml", "internal/sqlite", "internal/crashtest", "internal/webui"},
 	// The flattener of OTLP metrics is pure, and is the one that agents use: a
 	// metric has one name, whichever way it came.
-	"fleet/doors": {"fleet/ingest", "buffer", "collector/flatten", "internal/crashtest"},
+	"fleet/doors": {"fleet/ingest", "fleet/classic", "buffer", "collector/flatten", "internal/crashtest"},
 	"dashboards":  {},
 	"deploy":      {"collector/config", "fleet/config", "edgecore"}, // its test decodes the examples
 	"cmd":         {"*"},
@@ -33,19 +33,21 @@ var may = map[string][]string{
 	"internal/e2e":  {"*"},
 	// So does the bench, which also measures the buffer as a library.
 	"internal/bench": {"buffer", "slo/shipped", "internal"},
+	// A recorded node is replayed as batches.
+	"internal/dataset": {"buffer"},
 	// The simulated fleet sends with the real sender.
 	"internal/fleetsim": {"buffer"},
 }
 
 // only lists, for a foreign module, the one room that may import it.
 var only = map[string][]string{
-	"go.opentelemetry.io/collector/":       {"collector"},
+	"go.opentelemetry.io/collector/":       {"collector", "internal/e2e"}, // which sends with it
 	"github.com/open-telemetry/":           {"collector"},
 	"github.com/VictoriaMetrics/":          {"fleet/tsdb"},
 	"github.com/mattn/go-sqlite3":          {"internal/sqlite"},
 	"github.com/grafana/":                  {"dashboards"},
 	"github.com/chromedp/":                 {"internal/e2e"},
-	"go.opentelemetry.io/collector/pdata/": {"collector", "fleet/evidence", "fleet/ingest", "fleet/doors"},
+	"go.opentelemetry.io/collector/pdata/": {"collector", "fleet/evidence", "fleet/ingest", "fleet/doors", "internal/e2e"},
 }
 
 func TestArrows(t *testing.T) {
@@ -97,11 +99,11 @@ func roomOf(pkg string) string {
 
 func within(pkg, room string) bool { return pkg == room || strings.HasPrefix(pkg, room+"/") }
 
-// list returns the imports, tests included, of every package of the module, by
-// its path inside the module.
+// list returns the imports, tests of all build tags included, of every package of
+// the module, by its path inside the module.
 func list(t *testing.T) map[string][]string {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}{{range .TestImports}} {{.}}{{end}}{{range .XTestImports}} {{.}}{{end}}`, "ghostlight/...").Output()
+	out, err := exec.Command("go", "list", "-tags", "e2e,crash", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}{{range .TestImports}} {{.}}{{end}}{{range .XTestImports}} {{.}}{{end}}`, "ghostlight/...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/prometheus/model/textparse"
 
 	"ghostlight/buffer/delta"
+	"ghostlight/internal/dataset"
 )
 
 // small is a data set of two scrapes.
@@ -36,7 +37,7 @@ V	6003	0	2
 V	6003	5	0.1
 `
 
-func smallSet(t *testing.T) *dataSet {
+func smallSet(t *testing.T) *dataset.Set {
 	t.Helper()
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
@@ -46,7 +47,7 @@ func smallSet(t *testing.T) *dataSet {
 	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	set, err := readDataSet(path)
+	set, err := dataset.Read(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,28 +159,14 @@ func parse(t *testing.T, text []byte) map[string]float64 {
 	}
 }
 
-func TestBatchIsTheScrape(t *testing.T) {
-	got := smallSet(t).batch(1, 77)
+func TestScrapesComeOverAndOver(t *testing.T) {
+	got := scrapeAt(smallSet(t), 3, 77)
 	want := delta.Batch{Series: []delta.Series{
 		{Labels: []delta.Label{{Name: "__name__", Value: "sold_total"}, {Name: "job", Value: "till"}}, Meta: delta.Meta{Type: delta.Counter}, Samples: []delta.Sample{{Time: 77, Value: 2}}},
 		{Labels: []delta.Label{{Name: "__name__", Value: "open"}, {Name: "job", Value: "till"}}, Meta: delta.Meta{Type: delta.Gauge}, Samples: []delta.Sample{{Time: 77, Value: 0.1}}},
 	}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("batch (-want +got):\n%s", diff)
-	}
-}
-
-func TestBrokenDataSetsAreRefusedByLine(t *testing.T) {
-	for text, want := range map[string]string{
-		"":                            "no samples",
-		"S\t0\tgauge\n":               "three fields",
-		"S\t0\tgauge\tup{\n":          "",
-		"S\t0\tgauge\tup\nV\t1\t1\t1": "no sample of a declared series",
-		"S\t0\tgauge\tup\nV\t1\t0\tx": "no sample of a declared series",
-	} {
-		if _, _, err := scanDataSet(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, want %q", text, err, want)
-		}
 	}
 }
 

@@ -71,7 +71,7 @@ func daySection(ctx context.Context, b *bench) (_ string, err error) {
 is counted is what its one device to the outside carries: TCP's and IP's heads, acknowledgements, heartbeats and everything else,
 but no link headers. A day is extrapolated from the steady part.
 
-%s`, b.set.samples/len(b.set.scrapes), t.String()), nil
+%s`, b.set.Samples/len(b.set.Scrapes), t.String()), nil
 }
 
 // reconnectTime is long enough for a node to find its line gone and to come back.

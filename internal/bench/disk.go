@@ -63,13 +63,13 @@ func diskSection(ctx context.Context, b *bench) (string, error) {
 before its folder was measured, so that nothing waited in memory. Ghostlight's queue got the scrapes of the data set one by one,
 each committed with a full fsync; its files are measured closed, SQLite's own pages included.
 
-%s`, b.set.samples/len(b.set.scrapes), t.String()), nil
+%s`, b.set.Samples/len(b.set.Scrapes), t.String()), nil
 }
 
 // diskOurs measures the queue before and after it merged what waits.
 func (b *bench) diskOurs(ctx context.Context, t *table) error {
 	dir := filepath.Join(b.tmp, "disk-queue")
-	now := time.UnixMilli(b.set.scrapes[0].time)
+	now := time.UnixMilli(b.set.Scrapes[0].Time)
 	open := func() (*queue.Queue, error) {
 		return queue.Open(ctx, queue.Options{Dir: dir, DiskBudget: 1 << 30, Now: func() time.Time { return now }})
 	}
@@ -77,9 +77,9 @@ func (b *bench) diskOurs(ctx context.Context, t *table) error {
 	if err != nil {
 		return err
 	}
-	for i, sc := range b.set.scrapes {
-		now = time.UnixMilli(sc.time)
-		if err := q.Append(ctx, queue.Commit{Entries: []queue.Entry{{Lane: buffer.Detail, Batch: b.set.batch(i, sc.time)}}}); err != nil {
+	for i, sc := range b.set.Scrapes {
+		now = time.UnixMilli(sc.Time)
+		if err := q.Append(ctx, queue.Commit{Entries: []queue.Entry{{Lane: buffer.Detail, Batch: scrapeAt(b.set, i, sc.Time)}}}); err != nil {
 			q.Close() //nolint:errcheck // the first error counts
 			return err
 		}
@@ -89,7 +89,7 @@ func (b *bench) diskOurs(ctx context.Context, t *table) error {
 			return err
 		}
 		size, err := folderBytes(dir)
-		t.row(name, fmt.Sprint(len(b.set.scrapes)), fmt.Sprint(b.set.samples), fmt.Sprint(size), fmt.Sprintf("**%.2f**", float64(size)/float64(b.set.samples)))
+		t.row(name, fmt.Sprint(len(b.set.Scrapes)), fmt.Sprint(b.set.Samples), fmt.Sprint(size), fmt.Sprintf("**%.2f**", float64(size)/float64(b.set.Samples)))
 		return err
 	}
 	if err := measure("Ghostlight, as committed"); err != nil {

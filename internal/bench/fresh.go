@@ -91,7 +91,7 @@ func (b *bench) fillBacklog(ctx context.Context, dir string) (samples int64, err
 	}
 	defer func() { err = firstOf(err, q.Close()) }()
 	for i := range int(offline / offlineEvery) {
-		batch := b.set.batch(i, now.UnixMilli())
+		batch := scrapeAt(b.set, i, now.UnixMilli())
 		samples += int64(len(batch.Series))
 		if err := q.Append(ctx, queue.Commit{Entries: []queue.Entry{{Lane: buffer.Detail, Batch: batch}}}); err != nil {
 			return 0, err

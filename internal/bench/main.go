@@ -20,6 +20,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"ghostlight/internal/dataset"
 )
 
 // A section is one part of BENCHMARKS.md.
@@ -44,7 +46,7 @@ func sections() []section {
 // bench is what all sections share.
 type bench struct {
 	data    string // the data set's file
-	set     *dataSet
+	set     *dataset.Set
 	ours    string // folder of our programs
 	peers   string // folder of the peers
 	tmp     string // removed at the end
@@ -77,7 +79,7 @@ func run(ctx context.Context) error {
 	if err := b.ready(chosen); err != nil {
 		return err
 	}
-	if b.set, err = readDataSet(b.data); err != nil {
+	if b.set, err = dataset.Read(b.data); err != nil {
 		return err
 	}
 	if b.tmp, err = os.MkdirTemp("", "ghostlight-bench-"); err != nil {

@@ -6,9 +6,13 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"ghostlight/buffer/delta"
+	"ghostlight/internal/dataset"
 )
 
 // replay is a node that shows a data set: each reader gets the first scrape when
@@ -26,11 +30,11 @@ type replay struct {
 }
 
 // newReplay serves every stride-th scrape of the set at http://addr/READER/metrics.
-func newReplay(set *dataSet, ln net.Listener, stride int) *replay {
+func newReplay(set *dataset.Set, ln net.Listener, stride int) *replay {
 	r := &replay{addr: ln.Addr().String(), read: map[string]int{}, counted: map[string]int{}, taken: map[string][]time.Time{}}
-	for i := 0; i < len(set.scrapes); i += stride {
-		r.pages = append(r.pages, set.exposition(set.scrapes[i]))
-		r.samples = append(r.samples, len(set.scrapes[i].series)+1)
+	for i := 0; i < len(set.Scrapes); i += stride {
+		r.pages = append(r.pages, exposition(set, set.Scrapes[i]))
+		r.samples = append(r.samples, len(set.Scrapes[i].Series)+1)
 	}
 	r.server = &http.Server{Handler: r}
 	go r.server.Serve(ln) //nolint:errcheck // ends at close
@@ -38,7 +42,7 @@ func newReplay(set *dataSet, ln net.Listener, stride int) *replay {
 }
 
 // replayHere serves the set on loopback.
-func replayHere(set *dataSet) (*replay, error) {
+func replayHere(set *dataset.Set) (*replay, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("serve the data set: %w", err)
@@ -81,31 +85,31 @@ func (r *replay) shown(reader string) (scrapes, samples int) {
 func (r *replay) close() { r.server.Close() }
 
 // exposition is a scrape in Prometheus' text format.
-func (s *dataSet) exposition(sc scrape) []byte {
-	order := make([]int, len(sc.series))
+func exposition(set *dataset.Set, sc dataset.Scrape) []byte {
+	order := make([]int, len(sc.Series))
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int {
-		return strings.Compare(s.series[sc.series[a]].family(), s.series[sc.series[b]].family())
+		return strings.Compare(family(set.Series[sc.Series[a]]), family(set.Series[sc.Series[b]]))
 	})
 	var b bytes.Buffer
 	last := ""
 	for _, i := range order {
-		of := s.series[sc.series[i]]
-		if f := of.family(); f != last {
-			fmt.Fprintf(&b, "# TYPE %s %s\n", f, of.kind)
+		of := set.Series[sc.Series[i]]
+		if f := family(of); f != last {
+			fmt.Fprintf(&b, "# TYPE %s %s\n", f, of.Kind)
 			last = f
 		}
-		fmt.Fprintf(&b, "%s %s\n", of.text, sc.values[i])
+		fmt.Fprintf(&b, "%s %s\n", of.Text, strconv.FormatFloat(sc.Values[i], 'g', -1, 64))
 	}
 	return b.Bytes()
 }
 
 // family is the name of a series without what a histogram or summary adds.
-func (s series) family() string {
-	name, _, _ := strings.Cut(s.text, "{")
-	if s.kind == "histogram" || s.kind == "summary" {
+func family(s dataset.Series) string {
+	name, _, _ := strings.Cut(s.Text, "{")
+	if s.Kind == "histogram" || s.Kind == "summary" {
 		for _, part := range []string{"_bucket", "_sum", "_count"} {
 			if f, ok := strings.CutSuffix(name, part); ok {
 				return f
@@ -113,4 +117,12 @@ func (s series) family() string {
 		}
 	}
 	return name
+}
+
+// scrapeAt is a scrape of the set, which begins anew after its last, at a time of
+// its own.
+func scrapeAt(set *dataset.Set, i int, ms int64) delta.Batch {
+	sc := set.Scrapes[i%len(set.Scrapes)]
+	sc.Time = ms
+	return set.Batch([]dataset.Scrape{sc})
 }

@@ -67,7 +67,7 @@ vmagent, a running program, all bytes of its connections are. Each peer's output
 Encoding alone, one thread, the collector's time included; OTLP and Arrow start from pdata in memory. Ghostlight codes each
 block twice, for the stream and at rest, and both are counted.
 
-%s`, b.set.samples, len(b.set.scrapes), size.String(), cpu.String()), nil
+%s`, b.set.Samples, len(b.set.Scrapes), size.String(), cpu.String()), nil
 }
 
 // encoders runs every encoder over the data set once.

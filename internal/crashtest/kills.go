@@ -1,5 +1,5 @@
-// Package crashtest says how long the sweeps are that kill a process and look at
-// what is left: short with every test, long with `make crash`.
+// Package crashtest runs programs to kill them, and says how long the sweeps are
+// that look at what is left: short with every test, long with `make crash`.
 package crashtest
 
 import (

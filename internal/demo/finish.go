@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"ghostlight/internal/daemon"
 )
 
 // How long the end may take: every figure settles within settleTime, or is
@@ -78,7 +80,7 @@ func (d *demo) settle(ctx context.Context) (Summary, []string) {
 		summary, problems := d.count(ctx)
 		against := append(problems, summary.Judge()...)
 		summary.OK = len(against) == 0
-		if summary.OK || !sleep(ctx, settleEvery) {
+		if summary.OK || !daemon.Sleep(ctx, settleEvery) {
 			return summary, against
 		}
 	}

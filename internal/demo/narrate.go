@@ -6,6 +6,8 @@ import (
 	"maps"
 	"strings"
 	"time"
+
+	"ghostlight/internal/daemon"
 )
 
 // pollEvery is how often the narrator looks at the fleet; each auditEvery-th time
@@ -130,7 +132,7 @@ type nodeStory struct {
 // narrate follows the fleet until ctx ends.
 func (d *demo) narrate(ctx context.Context) {
 	n := &narrator{tell: d.tell, sales: d.venueSales, broke: d.brokenAt, now: time.Now, nodes: map[string]*nodeStory{}, heals: map[string]int64{}}
-	for sleep(ctx, pollEvery) {
+	for daemon.Sleep(ctx, pollEvery) {
 		n.count()
 		nodes, err := d.fleet.nodes(ctx)
 		if ctx.Err() != nil {

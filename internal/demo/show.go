@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ghostlight/edgecore/crowd"
+	"ghostlight/internal/daemon"
 )
 
 // Load of the crowd: attendees a second at each venue, and at all together, so
@@ -108,7 +109,7 @@ func retry(ctx context.Context, f func() error) error {
 		if err == nil {
 			return nil
 		}
-		if !sleep(ctx, 300*time.Millisecond) {
+		if !daemon.Sleep(ctx, 300*time.Millisecond) {
 			return err
 		}
 	}

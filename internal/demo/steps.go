@@ -11,13 +11,15 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"ghostlight/internal/daemon"
 )
 
 // play does the scenario's steps at their times, counted from start, and says
 // when a fault that lasts is over, until the last is done or ctx ends.
 func (d *demo) play(ctx context.Context, start time.Time) {
 	for _, c := range d.scenario.cues() {
-		if !sleep(ctx, time.Until(start.Add(c.at))) {
+		if !daemon.Sleep(ctx, time.Until(start.Add(c.at))) {
 			return
 		}
 		if c.over {
@@ -183,19 +185,4 @@ func flipByte(path string) error {
 		return fmt.Errorf("corrupt %s: %w", path, err)
 	}
 	return f.Close()
-}
-
-// sleep waits for d and reports false when ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

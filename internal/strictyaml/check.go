@@ -86,13 +86,13 @@ func (c *checker) check(path string, node ast.Node, t reflect.Type) {
 			c.check(fmt.Sprintf("%s[%d]", path, i), item, t.Elem())
 		}
 	case t.Kind() == reflect.Map:
-		values, ok := mapping(node)
+		values, ok := Entries(node)
 		if !ok {
 			c.refuse(path, node, "must be a mapping of names to values")
 			return
 		}
 		for _, kv := range values {
-			c.check(join(path, key(kv)), kv.Value, t.Elem())
+			c.check(join(path, Key(kv)), kv.Value, t.Elem())
 		}
 	default:
 		c.leaf(path, node, t)
@@ -100,7 +100,7 @@ func (c *checker) check(path string, node ast.Node, t reflect.Type) {
 }
 
 func (c *checker) structure(path string, node ast.Node, t reflect.Type) {
-	values, ok := mapping(node)
+	values, ok := Entries(node)
 	if !ok {
 		c.refuse(path, node, "must be a section with fields: %s", strings.Join(names(fields(t)), ", "))
 		return
@@ -108,7 +108,7 @@ func (c *checker) structure(path string, node ast.Node, t reflect.Type) {
 	known := fields(t)
 	seen := make(map[string]bool, len(values))
 	for _, kv := range values {
-		name := key(kv)
+		name := Key(kv)
 		if name == "<<" {
 			continue
 		}
@@ -217,21 +217,4 @@ func names(known map[string]reflect.Type) []string {
 	}
 	sort.Strings(out)
 	return out
-}
-
-func mapping(node ast.Node) ([]*ast.MappingValueNode, bool) {
-	switch n := node.(type) {
-	case *ast.MappingNode:
-		return n.Values, true
-	case *ast.MappingValueNode:
-		return []*ast.MappingValueNode{n}, true
-	}
-	return nil, false
-}
-
-func key(kv *ast.MappingValueNode) string {
-	if s, ok := kv.Key.(*ast.StringNode); ok {
-		return s.Value
-	}
-	return kv.Key.String()
 }

@@ -64,7 +64,7 @@ func Fieldf(path, format string, args ...any) error {
 // section can validate itself without knowing where it stands.
 func Under(prefix string, err error) error {
 	var out []error
-	for _, e := range flatten(err) {
+	for _, e := range Errors(err) {
 		var fe *FieldError
 		if errors.As(e, &fe) {
 			e = &FieldError{Path: join(prefix, fe.Path), Message: fe.Message}
@@ -131,7 +131,7 @@ func validate(name string, at index, out any) error {
 		return nil
 	}
 	var placed []error
-	for _, err := range flatten(v.Validate()) {
+	for _, err := range Errors(v.Validate()) {
 		var fe *FieldError
 		var own *Error
 		switch {
@@ -145,21 +145,6 @@ func validate(name string, at index, out any) error {
 		}
 	}
 	return errors.Join(placed...)
-}
-
-// flatten takes joined errors apart.
-func flatten(err error) []error {
-	if err == nil {
-		return nil
-	}
-	if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only a join itself is taken apart
-		var out []error
-		for _, e := range many.Unwrap() {
-			out = append(out, flatten(e)...)
-		}
-		return out
-	}
-	return []error{err}
 }
 
 func syntaxError(name string, err error) error {

@@ -103,7 +103,7 @@ func split(data []byte) [][]byte {
 func (d *entry) decode() {
 	d.APIVersion, d.Kind = scalar(d.node, "apiVersion"), scalar(d.node, "kind")
 	d.Name = scalar(child(d.node, "metadata"), "name")
-	if len(entries(d.node)) == 0 {
+	if kvs, _ := strictyaml.Entries(d.node); len(kvs) == 0 {
 		d.fail(d.place(strictyaml.Fieldf("", "is no document; allowed: a mapping with apiVersion, kind, metadata and spec")))
 		return
 	}
@@ -179,7 +179,7 @@ func (d *entry) refuse(err error) { d.Refused = append(d.Refused, placed(d.File,
 // placed takes joined errors apart.
 func placed(file string, err error) []*strictyaml.Error {
 	var out []*strictyaml.Error
-	for _, e := range flatten(err) {
+	for _, e := range strictyaml.Errors(err) {
 		var at *strictyaml.Error
 		if !errors.As(e, &at) {
 			at = &strictyaml.Error{File: file, Message: e.Error()}
@@ -189,24 +189,10 @@ func placed(file string, err error) []*strictyaml.Error {
 	return out
 }
 
-func flatten(err error) []error {
-	if err == nil {
-		return nil
-	}
-	if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only a join itself is taken apart
-		var out []error
-		for _, e := range many.Unwrap() {
-			out = append(out, flatten(e)...)
-		}
-		return out
-	}
-	return []error{err}
-}
-
 // place gives field errors their line and column.
 func (d *entry) place(err error) error {
 	var out []error
-	for _, e := range flatten(err) {
+	for _, e := range strictyaml.Errors(err) {
 		var field *strictyaml.FieldError
 		if errors.As(e, &field) {
 			at := &strictyaml.Error{File: d.File, Field: field.Path, Message: field.Message}
@@ -224,7 +210,7 @@ func (d *entry) place(err error) error {
 // closest one around it.
 func locate(node ast.Node, path string) ast.Node {
 	at := node
-	if kvs := entries(node); len(kvs) > 0 {
+	if kvs, _ := strictyaml.Entries(node); len(kvs) > 0 {
 		at = kvs[0].Key
 	}
 	for path != "" {
@@ -237,7 +223,7 @@ func locate(node ast.Node, path string) ast.Node {
 			}
 			node, path = list.Values[n], strings.TrimPrefix(after, ".")
 			at = node
-			if kvs := entries(node); len(kvs) > 0 {
+			if kvs, _ := strictyaml.Entries(node); len(kvs) > 0 {
 				at = kvs[0].Key
 			}
 			continue
@@ -256,7 +242,8 @@ func locate(node ast.Node, path string) ast.Node {
 func step(node ast.Node, path string) (*ast.MappingValueNode, string) {
 	var found *ast.MappingValueNode
 	best, left := 0, ""
-	for _, kv := range entries(node) {
+	kvs, _ := strictyaml.Entries(node)
+	for _, kv := range kvs {
 		s, ok := kv.Key.(*ast.StringNode)
 		if !ok || len(s.Value) < best {
 			continue
@@ -269,19 +256,10 @@ func step(node ast.Node, path string) (*ast.MappingValueNode, string) {
 	return found, left
 }
 
-func entries(node ast.Node) []*ast.MappingValueNode {
-	switch n := node.(type) {
-	case *ast.MappingNode:
-		return n.Values
-	case *ast.MappingValueNode:
-		return []*ast.MappingValueNode{n}
-	}
-	return nil
-}
-
 // child is the section below field, or node itself where there is none.
 func child(node ast.Node, field string) ast.Node {
-	for _, kv := range entries(node) {
+	kvs, _ := strictyaml.Entries(node)
+	for _, kv := range kvs {
 		if s, ok := kv.Key.(*ast.StringNode); ok && s.Value == field {
 			return kv.Value
 		}

@@ -6,8 +6,7 @@
 //   - metadata: the type, unit and help of series (2.0), or series without samples
 //     that carry them (1.0). A gauge histogram has no type of ours: unknown.
 //   - native histograms, integer and float: classic ones, name_bucket{le}, name_sum
-//     and name_count, with buckets merged to powers of two (see native.go), which
-//     keeps every count exact. Those with custom bounds keep their bounds.
+//     and name_count, as package classic makes them. One that it cannot is refused.
 //   - exemplars: counted and left out.
 //   - start timestamps: left out.
 //   - a series or sample that can never be stored (no name, labels that repeat, text

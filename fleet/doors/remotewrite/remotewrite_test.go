@@ -283,19 +283,6 @@ func TestNativeHistogramsBecomeClassic(t *testing.T) {
 			map[string]float64{"h_sum": 20, "h_count": 10, "h_bucket/2": 3, "h_bucket/4": 10, "h_bucket/+Inf": 10},
 		},
 		{
-			"negative side is merged", prompb.FromFloatHistogram(1000, &histogram.FloatHistogram{
-				Schema: 1, Count: 3, Sum: -4,
-				NegativeSpans: []histogram.Span{{Offset: 1, Length: 2}}, NegativeBuckets: []float64{1, 2}, // [-1.41,-1) [-2,-1.41)
-			}),
-			map[string]float64{"h_sum": -4, "h_count": 3, "h_bucket/-1": 3, "h_bucket/+Inf": 3},
-		},
-		{
-			"schema -1 is kept", prompb.FromIntHistogram(1000, &histogram.Histogram{
-				Schema: -1, Count: 3, Sum: 9, PositiveSpans: []histogram.Span{{Offset: 0, Length: 2}}, PositiveBuckets: []int64{1, 1}, // (0.25,1] (1,4]
-			}),
-			map[string]float64{"h_sum": 9, "h_count": 3, "h_bucket/1": 1, "h_bucket/4": 3, "h_bucket/+Inf": 3},
-		},
-		{
 			"custom bounds are kept", prompb.FromIntHistogram(1000, &histogram.Histogram{
 				Schema: histogram.CustomBucketsSchema, Count: 6, Sum: 9, CustomValues: []float64{0.1, 0.5},
 				PositiveSpans: []histogram.Span{{Offset: 0, Length: 3}}, PositiveBuckets: []int64{1, 1, 1},
@@ -340,51 +327,6 @@ func TestBrokenHistogramsAreRefused(t *testing.T) {
 			}
 		})
 	}
-}
-
-// Merging keeps counts: the last bucket holds what was observed, and counts never
-// fall.
-func TestMergingKeepsCounts(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		h := histogram.FloatHistogram{Schema: rapid.Int32Range(-4, 8).Draw(t, "schema"), ZeroCount: float64(rapid.IntRange(0, 9).Draw(t, "zero"))}
-		h.Count = h.ZeroCount
-		side := func() (spans []histogram.Span, counts []float64) {
-			for range rapid.IntRange(0, 3).Draw(t, "spans") {
-				n := rapid.Uint32Range(0, 5).Draw(t, "length")
-				spans = append(spans, histogram.Span{Offset: rapid.Int32Range(0, 20).Draw(t, "offset"), Length: n})
-				for range n {
-					counts = append(counts, float64(rapid.IntRange(0, 9).Draw(t, "count")))
-					h.Count += counts[len(counts)-1]
-				}
-			}
-			return spans, counts
-		}
-		h.PositiveSpans, h.PositiveBuckets = side()
-		h.NegativeSpans, h.NegativeBuckets = side()
-		req := &prompb.WriteRequest{Timeseries: []prompb.TimeSeries{{Labels: pairs("__name__", "h"), Histograms: []prompb.Histogram{prompb.FromFloatHistogram(1000, &h)}}}}
-		msg, err := req.Marshal()
-		if err != nil {
-			t.Fatal(err)
-		}
-		res, err := remotewrite.Decode(remotewrite.V1, msg, limits)
-		if err != nil || res.Histograms != 1 {
-			t.Fatalf("%+v, %v", res, err)
-		}
-		last := 0.0
-		for _, s := range res.Batch.Series {
-			for _, l := range s.Labels {
-				if l.Name == "le" {
-					if s.Samples[0].Value < last {
-						t.Fatalf("bucket %s falls from %g to %g", l.Value, last, s.Samples[0].Value)
-					}
-					last = s.Samples[0].Value
-				}
-			}
-		}
-		if last != h.Count {
-			t.Fatalf("the last bucket holds %g of %g", last, h.Count)
-		}
-	})
 }
 
 // FuzzDecode: whatever arrives, a decoder that returns a batch returns one within

@@ -1,8 +1,9 @@
-package main
+package dataset
 
 import (
 	"bytes"
 	"compress/gzip"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,13 +16,16 @@ import (
 const smallSet = "S\t1\tcounter\tsales_total{till=\"1\",job=\"a\\\\b\"}\nS\t2\tgauge\ttemperature\n" +
 	"V\t1000\t1\t7\nV\t1000\t2\t21.5\nV\t6003\t1\t9\nV\t6003\t2\tNaN\nV\t11000\t1\t9\nV\t80000\t2\t-Inf\n"
 
+// bits tells values apart by their bits: -0 from 0, and NaN is NaN.
+var bits = cmp.Comparer(func(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) })
+
 // What a set is written as reads back as the same set, whatever blocks it went
 // through.
 func FuzzDataSet(f *testing.F) {
 	f.Add(smallSet)
 	f.Add("S\t1\tgauge\tup\nV\t-5\t1\t1\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		set, line, err := scanDataSet(strings.NewReader(text))
+		set, line, err := scan(strings.NewReader(text))
 		if err != nil {
 			if line < 0 || line > strings.Count(text, "\n")+1 {
 				t.Errorf("error in line %d of %d: %v", line, strings.Count(text, "\n")+1, err)
@@ -29,19 +33,19 @@ func FuzzDataSet(f *testing.F) {
 			return
 		}
 		var file bytes.Buffer
-		if err := set.write(&file, set.blocks(15*time.Second)); err != nil {
+		if err := set.Write(&file, set.Blocks(15*time.Second)); err != nil {
 			t.Fatal(err)
 		}
 		z, err := gzip.NewReader(&file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, _, err := scanDataSet(z)
+		again, _, err := scan(z)
 		if err != nil {
 			t.Fatalf("what was written cannot be read: %v", err)
 		}
-		if len(again.series) != len(set.series) || again.samples != set.samples ||
-			!sameBatches(again.blocks(time.Minute), set.blocks(time.Minute)) {
+		if len(again.Series) != len(set.Series) || again.Samples != set.Samples ||
+			!cmp.Equal(again.Blocks(time.Minute), set.Blocks(time.Minute), bits) {
 			t.Errorf("the set changed by being written")
 		}
 	})
@@ -75,44 +79,9 @@ func TestDataSetErrorsNameTheLine(t *testing.T) {
 			if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := readDataSet(path); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), tc.want) {
+			if _, err := Read(path); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %v, want one with %q", err, tc.want)
 			}
 		})
-	}
-}
-
-// A generated node is the same for the same seed, another for another, and
-// catching up is no dearer than the stream.
-func TestGeneratedSetsReplay(t *testing.T) {
-	first, err := inventNode(3, 5*time.Minute, 5*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := inventNode(3, 5*time.Minute, 5*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, err := inventNode(4, 5*time.Minute, 5*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := time.Hour
-	if !sameBatches(first.blocks(all), again.blocks(all)) || sameBatches(first.blocks(all), other.blocks(all)) {
-		t.Error("a seed does not tell the node")
-	}
-	m, decoded, err := measure(first, 15*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !m.Lossless || !sameBatches(first.blocks(15*time.Second), decoded) {
-		t.Error("the replay lost something")
-	}
-	if m.PerSampleOnline > 0.75 || m.PerSampleCatchUp > 0.75 || m.PerSampleAtRest > 3 {
-		t.Errorf("%.3f bytes a sample online, %.3f catching up, %.3f at rest", m.PerSampleOnline, m.PerSampleCatchUp, m.PerSampleAtRest)
-	}
-	got := []int{m.Samples, m.Blocks, m.Series}
-	if d := cmp.Diff([]int{first.samples, 20, len(first.series)}, got); d != "" {
-		t.Errorf("samples, blocks and series (-want +got):\n%s", d)
 	}
 }

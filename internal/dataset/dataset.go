@@ -1,4 +1,13 @@
-package main
+// Package dataset reads and writes recorded nodes: what the scrapes of one showed,
+// which commands replay to measure what it costs. It is lossless to the bit but for
+// which NaN a NaN is.
+//
+// A file is gzip over lines of fields that tabs separate. S lines declare the
+// series, V lines give their values in the order of time:
+//
+//	S	ID	KIND	name{label="value"}
+//	V	UNIX-MILLISECONDS	ID	VALUE
+package dataset
 
 import (
 	"bufio"
@@ -15,39 +24,43 @@ import (
 	"ghostlight/buffer/delta"
 )
 
-// A dataSet is a recorded node: what its scrapes showed, in the order of the file.
-type dataSet struct {
-	series  []declared
-	byID    map[string]int
-	byKey   map[string]string // the id of a series by its labels
-	scrapes []scrape
-	samples int
+// A Set is a recorded node. Make one with [New] or [Read].
+type Set struct {
+	Series  []Series // in the order they were declared
+	Scrapes []Scrape // in the order of time
+	Samples int      // of all scrapes
+
+	byID  map[string]int
+	byKey map[string]string // the id of a series by its labels
 }
 
-func newDataSet() *dataSet {
-	return &dataSet{byID: map[string]int{}, byKey: map[string]string{}}
+// A Series is what an S line declares.
+type Series struct {
+	ID, Kind, Text string
+	Labels         []delta.Label // sorted
+	Type           delta.Type
 }
 
-// declared is one S line.
-type declared struct {
-	id, kind, text string
-	series         delta.Series // without samples
+// A Scrape is the samples of one timestamp.
+type Scrape struct {
+	Time   int64 // Unix milliseconds
+	Series []int // indexes into Set.Series
+	Values []float64
 }
 
-// A scrape is the V lines of one timestamp.
-type scrape struct {
-	time   int64
-	series []int // indexes into dataSet.series
-	values []float64
+// New returns a set of nothing.
+func New() *Set {
+	return &Set{byID: map[string]int{}, byKey: map[string]string{}}
 }
 
-var setKinds = map[string]delta.Type{
+var kinds = map[string]delta.Type{
 	"counter": delta.Counter, "gauge": delta.Gauge, "histogram": delta.Histogram, "summary": delta.Summary,
 	"info": delta.Info, "stateset": delta.StateSet, "unknown": delta.Unknown, "untyped": delta.Unknown,
 }
 
-// readDataSet reads a file. Its errors name the line.
-func readDataSet(path string) (*dataSet, error) {
+// Read reads a file, of which at least one sample is expected. Its errors name the
+// line.
+func Read(path string) (*Set, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read data set: %w", err)
@@ -57,15 +70,15 @@ func readDataSet(path string) (*dataSet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s is not gzip: %w", path, err)
 	}
-	s, line, err := scanDataSet(z)
+	s, line, err := scan(z)
 	if err != nil {
 		return nil, fmt.Errorf("%s:%d: %w", path, line, err)
 	}
 	return s, nil
 }
 
-func scanDataSet(r io.Reader) (s *dataSet, line int, err error) {
-	s = newDataSet()
+func scan(r io.Reader) (s *Set, line int, err error) {
+	s = New()
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 64<<10), 1<<20)
 	for lines.Scan() {
@@ -73,7 +86,7 @@ func scanDataSet(r io.Reader) (s *dataSet, line int, err error) {
 		fields := strings.Split(lines.Text(), "\t")
 		switch {
 		case len(fields) == 4 && fields[0] == "S":
-			err = s.declare(fields[1], fields[2], fields[3])
+			err = s.Declare(fields[1], fields[2], fields[3])
 		case len(fields) == 4 && fields[0] == "V":
 			err = s.sample(fields[1], fields[2], fields[3])
 		default:
@@ -86,20 +99,21 @@ func scanDataSet(r io.Reader) (s *dataSet, line int, err error) {
 	if err := lines.Err(); err != nil {
 		return nil, line + 1, err
 	}
-	if s.samples == 0 {
+	if s.Samples == 0 {
 		return nil, line, errors.New("the data set has no samples")
 	}
 	return s, line, nil
 }
 
-func (s *dataSet) declare(id, kind, text string) error {
-	if len(s.scrapes) > 0 {
+// Declare adds a series in Prometheus' text form, before the first scrape.
+func (s *Set) Declare(id, kind, text string) error {
+	if len(s.Scrapes) > 0 {
 		return errors.New("series is declared after the first sample")
 	}
 	if _, ok := s.byID[id]; ok {
 		return fmt.Errorf("series %s is declared twice", id)
 	}
-	t, ok := setKinds[kind]
+	t, ok := kinds[kind]
 	if !ok {
 		return fmt.Errorf("kind %q is unknown", kind)
 	}
@@ -112,12 +126,12 @@ func (s *dataSet) declare(id, kind, text string) error {
 		return fmt.Errorf("series %q is declared as %s already", text, other)
 	}
 	s.byKey[key] = id
-	s.byID[id] = len(s.series)
-	s.series = append(s.series, declared{id: id, kind: kind, text: text, series: delta.Series{Labels: labels, Meta: delta.Meta{Type: t}}})
+	s.byID[id] = len(s.Series)
+	s.Series = append(s.Series, Series{ID: id, Kind: kind, Text: text, Labels: labels, Type: t})
 	return nil
 }
 
-func (s *dataSet) sample(at, id, value string) error {
+func (s *Set) sample(at, id, value string) error {
 	t, err := strconv.ParseInt(at, 10, 64)
 	if err != nil {
 		return fmt.Errorf("timestamp %q is not a number of milliseconds", at)
@@ -130,16 +144,16 @@ func (s *dataSet) sample(at, id, value string) error {
 	if err != nil {
 		return fmt.Errorf("value %q is not a number", value)
 	}
-	if n := len(s.scrapes); n == 0 || s.scrapes[n-1].time != t {
-		if n > 0 && t < s.scrapes[n-1].time {
-			return fmt.Errorf("timestamp %d is before %d: samples must be in time order", t, s.scrapes[n-1].time)
+	if n := len(s.Scrapes); n == 0 || s.Scrapes[n-1].Time != t {
+		if n > 0 && t < s.Scrapes[n-1].Time {
+			return fmt.Errorf("timestamp %d is before %d: samples must be in time order", t, s.Scrapes[n-1].Time)
 		}
-		s.scrapes = append(s.scrapes, scrape{time: t})
+		s.Scrapes = append(s.Scrapes, Scrape{Time: t})
 	}
-	last := &s.scrapes[len(s.scrapes)-1]
-	last.series = append(last.series, i)
-	last.values = append(last.values, v)
-	s.samples++
+	last := &s.Scrapes[len(s.Scrapes)-1]
+	last.Series = append(last.Series, i)
+	last.Values = append(last.Values, v)
+	s.Samples++
 	return nil
 }
 
@@ -177,48 +191,54 @@ func parseSeries(text string) ([]delta.Label, error) {
 	return labels, nil
 }
 
-// blocks cuts the set into batches that each cover some time. Scrapes jitter
+// Append adds a scrape, which is no earlier than the last.
+func (s *Set) Append(sc Scrape) {
+	s.Scrapes = append(s.Scrapes, sc)
+	s.Samples += len(sc.Series)
+}
+
+// Blocks cuts the set into batches that each cover some time. Scrapes jitter
 // around their schedule: one that comes up to a tenth of a block early counts
 // with the next.
-func (s *dataSet) blocks(each time.Duration) []delta.Batch {
+func (s *Set) Blocks(each time.Duration) []delta.Batch {
 	size := max(each.Milliseconds(), 1)
 	slack := min(size/10, 500)
 	var out []delta.Batch
-	for from := 0; from < len(s.scrapes); {
-		block := (s.scrapes[from].time - s.scrapes[0].time + slack) / size
+	for from := 0; from < len(s.Scrapes); {
+		block := (s.Scrapes[from].Time - s.Scrapes[0].Time + slack) / size
 		to := from + 1
-		for to < len(s.scrapes) && (s.scrapes[to].time-s.scrapes[0].time+slack)/size == block {
+		for to < len(s.Scrapes) && (s.Scrapes[to].Time-s.Scrapes[0].Time+slack)/size == block {
 			to++
 		}
-		out = append(out, s.batch(s.scrapes[from:to]))
+		out = append(out, s.Batch(s.Scrapes[from:to]))
 		from = to
 	}
 	return out
 }
 
-// batch joins scrapes; series are in the order they are first seen.
-func (s *dataSet) batch(scrapes []scrape) delta.Batch {
+// Batch joins scrapes; series are in the order they are first seen.
+func (s *Set) Batch(scrapes []Scrape) delta.Batch {
 	var b delta.Batch
 	where := map[int]int{}
 	for _, sc := range scrapes {
-		for k, i := range sc.series {
+		for k, i := range sc.Series {
 			at, ok := where[i]
 			if !ok {
 				at = len(b.Series)
 				where[i] = at
 				b.Series = append(b.Series, delta.Series{
-					Labels: s.series[i].series.Labels, Meta: s.series[i].series.Meta,
+					Labels: s.Series[i].Labels, Meta: delta.Meta{Type: s.Series[i].Type},
 					Samples: make([]delta.Sample, 0, len(scrapes)),
 				})
 			}
-			b.Series[at].Samples = append(b.Series[at].Samples, delta.Sample{Time: sc.time, Value: sc.values[k]})
+			b.Series[at].Samples = append(b.Series[at].Samples, delta.Sample{Time: sc.Time, Value: sc.Values[k]})
 		}
 	}
 	return b
 }
 
-// write prints decoded samples in the format and order of the file.
-func (s *dataSet) write(out io.Writer, decoded []delta.Batch) error {
+// Write prints decoded samples in the format and order of the file.
+func (s *Set) Write(out io.Writer, decoded []delta.Batch) error {
 	z := gzip.NewWriter(out)
 	w := bufio.NewWriter(z)
 	queues := map[string][]delta.Sample{}
@@ -228,19 +248,19 @@ func (s *dataSet) write(out io.Writer, decoded []delta.Batch) error {
 			queues[key] = append(queues[key], b.Series[i].Samples...)
 		}
 	}
-	keys := make([]string, len(s.series))
-	for i, d := range s.series {
-		keys[i] = seriesKey(d.series.Labels)
-		_, _ = fmt.Fprintf(w, "S\t%s\t%s\t%s\n", d.id, d.kind, d.text) // Flush reports it
+	keys := make([]string, len(s.Series))
+	for i, d := range s.Series {
+		keys[i] = seriesKey(d.Labels)
+		_, _ = fmt.Fprintf(w, "S\t%s\t%s\t%s\n", d.ID, d.Kind, d.Text) // Flush reports it
 	}
-	for _, sc := range s.scrapes {
-		for _, i := range sc.series {
+	for _, sc := range s.Scrapes {
+		for _, i := range sc.Series {
 			q := queues[keys[i]]
 			if len(q) == 0 {
-				return fmt.Errorf("a sample of series %s is missing", s.series[i].id)
+				return fmt.Errorf("a sample of series %s is missing", s.Series[i].ID)
 			}
 			queues[keys[i]] = q[1:]
-			_, _ = fmt.Fprintf(w, "V\t%d\t%s\t%s\n", q[0].Time, s.series[i].id, strconv.FormatFloat(q[0].Value, 'g', -1, 64))
+			_, _ = fmt.Fprintf(w, "V\t%d\t%s\t%s\n", q[0].Time, s.Series[i].ID, strconv.FormatFloat(q[0].Value, 'g', -1, 64))
 		}
 	}
 	if err := w.Flush(); err != nil {
