@@ -44,7 +44,7 @@ e2e: build bin/peers/vmagent ## one shared demo run with faults, under Chromium,
 crash: ## kill -9 at random and at every file call, and the simulated fleet, long form (KILLS=n SWEEP=n SEEDS=n; needs make deps)
 	KILLS=$(or $(KILLS),200) go test -count=1 -timeout 60m -v -run 'TestNothingAcknowledgedIsLost|TestKillLosesNothing' ./buffer/queue ./edgecore ./fleet/app
 	KILLS=$(or $(SWEEP),25) go test -tags crash -count=1 -timeout 60m -v -run Sweep ./buffer/queue ./fleet/app
-	SEEDS=$(or $(SEEDS),10000) go test -count=1 -timeout 90m -v -run 'TestFleet$$' ./internal/fleetsim
+	SEEDS=$(or $(SEEDS),10000) go test -count=1 -timeout 90m -run 'TestFleet$$' ./internal/fleetsim
 
 # What the bench replays, in the format that `ghostlight delta measure` takes: a
 # recording, or else a venue that is made up.

@@ -36,6 +36,9 @@ func daySection(ctx context.Context, b *bench) (_ string, err error) {
 	if err != nil {
 		return "", firstOf(agent.ended(), err)
 	}
+	if err := betweenScrapes(ctx, node, "day-agent", every); err != nil {
+		return "", firstOf(agent.ended(), err)
+	}
 	last := time.Duration(b.pick(8, 40)) * every
 	b.say("day: steady for %s", last)
 	_, before := node.shown("day-agent")
@@ -72,6 +75,18 @@ is counted is what its one device to the outside carries: TCP's and IP's heads, 
 but no link headers. A day is extrapolated from the steady part.
 
 %s`, b.set.Samples/len(b.set.Scrapes), t.String()), nil
+}
+
+// betweenScrapes waits for the middle between two scrapes, so that what is measured
+// from then on has as many writes as scrapes.
+func betweenScrapes(ctx context.Context, node *replay, reader string, every time.Duration) error {
+	before, _ := node.shown(reader)
+	for now := before; now == before; now, _ = node.shown(reader) {
+		if err := wait(ctx, every/100); err != nil {
+			return err
+		}
+	}
+	return wait(ctx, every/2)
 }
 
 // reconnectTime is long enough for a node to find its line gone and to come back.
