@@ -42,7 +42,7 @@ e2e: build bin/peers/vmagent ## one shared demo run with faults, under Chromium,
 	go test -tags e2e -count=1 -timeout 15m -v ./internal/e2e ./fleet/notify
 
 crash: ## kill -9 at random and at every file call, and the simulated fleet, long form (KILLS=n SWEEP=n SEEDS=n; needs make deps)
-	KILLS=$(or $(KILLS),200) go test -count=1 -timeout 60m -v -run 'TestNothingAcknowledgedIsLost|TestKillLosesNothing' ./buffer/queue ./edgecore ./fleet/app
+	KILLS=$(or $(KILLS),1000) go test -count=1 -timeout 150m -v -run 'TestNothingAcknowledgedIsLost|TestKillLosesNothing' ./buffer/queue ./edgecore ./fleet/app
 	KILLS=$(or $(SWEEP),25) go test -tags crash -count=1 -timeout 60m -v -run Sweep ./buffer/queue ./fleet/app
 	SEEDS=$(or $(SEEDS),10000) go test -count=1 -timeout 90m -run 'TestFleet$$' ./internal/fleetsim
 
