@@ -182,14 +182,9 @@ func (o Objective) Sum(b Bucket) Sum {
 func (s Sum) Told() int { return s.Measured + s.Gap + s.Coverage.Excluded }
 
 // Plus returns s and t together.
-func (s Sum) Plus(t Sum) Sum { return s.add(t, 1) }
-
-// Minus returns s without t.
-func (s Sum) Minus(t Sum) Sum { return s.add(t, -1) }
-
-func (s Sum) add(t Sum, sign int) Sum {
+func (s Sum) Plus(t Sum) Sum {
 	v := s.fields()
-	v.add(t.fields(), int64(sign))
+	v.add(t.fields(), 1)
 	return sumFrom(v)
 }
 

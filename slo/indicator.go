@@ -200,10 +200,6 @@ func (i Indicator) durable() bool {
 	return i.Outcome != nil || i.Velocity != nil || i.Baseline != nil
 }
 
-// Central reports whether only the centre can count it: the node does not know
-// whether it was heard, nor when its incident ends.
-func (i Indicator) Central() bool { return i.Contact != nil || i.Recovery != nil }
-
 // IndicatorHash is the [Objective.Hash] of an objective of this name and
 // indicator: the first 8 bytes, little endian, of the SHA-256 of their canonical
 // JSON.

@@ -72,9 +72,6 @@ func NewTrack(o Objective, spans []Span, windows ...time.Duration) (*Track, erro
 	return t, nil
 }
 
-// SetSpans changes who is expected when.
-func (t *Track) SetSpans(spans []Span) { t.roster = newRoster(spans); t.rebuild() }
-
 // Now is the minute that time was last advanced to.
 func (t *Track) Now() int64 { return t.now }
 

@@ -1,12 +1,8 @@
 package agent
 
 import (
-	"cmp"
 	"context"
-	"iter"
-	"maps"
 	"math"
-	"slices"
 	"time"
 
 	"ghostlight/buffer"
@@ -44,12 +40,12 @@ func (n *node) gatherBuffer(g *self.Gatherer) {
 	for _, lane := range buffer.Lanes() {
 		st, name := stats[lane], lane.String()
 		g.Counter("ghostlight_buffer_samples_produced_total", "Samples committed to the buffer.", float64(st.Produced), "lane", name)
-		for reason, lost := range sorted(st.Lost) {
+		for reason, lost := range self.Sorted(st.Lost) {
 			g.Counter("ghostlight_buffer_samples_lost_total", "Samples given up, by declared reason.", float64(lost), "lane", name, "reason", reason)
 		}
 		g.Counter("ghostlight_buffer_samples_refused_total", "Samples not taken because there was no room.", float64(refused[lane]), "lane", name)
 		g.Counter("ghostlight_buffer_records_produced_total", "Records, which are not metrics, committed to the buffer.", float64(st.Records.Produced), "lane", name)
-		for reason, lost := range sorted(st.Records.Lost) {
+		for reason, lost := range self.Sorted(st.Records.Lost) {
 			g.Counter("ghostlight_buffer_records_lost_total", "Records given up, by declared reason.", float64(lost), "lane", name, "reason", reason)
 		}
 		g.Gauge("ghostlight_buffer_blocks", "Blocks waiting in the buffer.", float64(st.Blocks), "lane", name)
@@ -68,12 +64,12 @@ func (n *node) gatherUplink(g *self.Gatherer) {
 	}
 	g.Counter("ghostlight_forward_streams_total", "Streams that the fleet greeted; all but the first are reconnects.", float64(up.Streams))
 	g.Gauge("ghostlight_forward_rate_bytes_per_second", "What the uplink was last measured to carry; 0 until a backlog measured it.", math.Round(up.Rate))
-	for kind, sent := range sorted(up.Sent) {
+	for kind, sent := range self.Sorted(up.Sent) {
 		g.Counter("ghostlight_forward_messages_total", "Messages sent to the fleet.", float64(sent.Count), "kind", kind)
 		g.Counter("ghostlight_forward_bytes_total", "Their size in bytes, without headers of packets.", float64(sent.Bytes), "kind", kind)
 	}
 	for _, lane := range buffer.Lanes() {
-		for result, count := range sorted(up.Blocks[lane]) {
+		for result, count := range self.Sorted(up.Blocks[lane]) {
 			g.Counter("ghostlight_forward_blocks_total", "Blocks sent, by the fleet's answer.", float64(count), "lane", lane.String(), "result", result)
 		}
 	}
@@ -89,17 +85,5 @@ func gatherBandwidth(g *self.Gatherer, b *wire.Bandwidth) {
 	g.Gauge("ghostlight_forward_budget_used_ratio", "Share of the day's bandwidth that is used.", float64(b.DayBytes)/float64(b.DayBudget))
 	for _, lane := range buffer.Lanes() {
 		g.Gauge("ghostlight_forward_withheld", "1 if the lane, or its backlog, waits for the next day's bandwidth.", number(b.Withheld[lane] != ""), "lane", lane.String())
-	}
-}
-
-// sorted visits a map by its keys: series that come in the same order every time
-// are coded in fewer bytes.
-func sorted[K cmp.Ordered, V any](m map[K]V) iter.Seq2[K, V] {
-	return func(yield func(K, V) bool) {
-		for _, k := range slices.Sorted(maps.Keys(m)) {
-			if !yield(k, m[k]) {
-				return
-			}
-		}
 	}
 }

@@ -46,7 +46,7 @@ func (n *node) gather(ctx context.Context, at int64) error {
 	g.Gauge("ghostlight_agent_info", "The agent's version.", 1, "version", daemon.Version)
 	n.gatherBuffer(g)
 	n.gatherUplink(g)
-	for reason, dropped := range sorted(n.sink.Dropped()) {
+	for reason, dropped := range self.Sorted(n.sink.Dropped()) {
 		g.Counter("ghostlight_otlp_points_dropped_total", "Points received over OTLP that cannot become samples.", float64(dropped), "reason", reason)
 	}
 	n.tail.Gather(g)

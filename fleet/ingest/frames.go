@@ -70,7 +70,7 @@ func (s *stream) decode(frame []byte) (h buffer.Header, names uint64, batch delt
 	s.decoding.Lock()
 	at, batch, err := s.unpack(frame)
 	if err == nil {
-		names = s.namer.hash(batch.Series)
+		names = s.decoder.NamesHash(batch)
 	}
 	s.decoding.Unlock()
 	key := !s.whole // or else the decoder asks for a key frame

@@ -18,50 +18,6 @@ type namesKey struct {
 	hash   uint64
 }
 
-// A namer hashes the names of series. What one decoder made is recognised: it uses
-// the labels of a series again and again, and nobody changes them.
-type namer struct{ lists []namedList }
-
-type namedList struct {
-	labels []*delta.Label // the first of each series
-	hash   uint64
-}
-
-// maxNamed is how many lists a namer remembers; each lane has one or two.
-const maxNamed = 8
-
-func (n *namer) hash(series []delta.Series) uint64 {
-	for i := range n.lists {
-		if n.lists[i].is(series) {
-			return n.lists[i].hash
-		}
-	}
-	l := namedList{hash: delta.NamesHash(series), labels: make([]*delta.Label, 0, len(series))}
-	for i := range series {
-		if len(series[i].Labels) == 0 {
-			return l.hash
-		}
-		l.labels = append(l.labels, &series[i].Labels[0])
-	}
-	if len(n.lists) == maxNamed {
-		n.lists = n.lists[1:]
-	}
-	n.lists = append(n.lists, l)
-	return l.hash
-}
-
-func (l *namedList) is(series []delta.Series) bool {
-	if len(series) != len(l.labels) {
-		return false
-	}
-	for i := range series {
-		if len(series[i].Labels) == 0 || &series[i].Labels[0] != l.labels[i] {
-			return false
-		}
-	}
-	return true
-}
-
 // A list is what is remembered of names that the journal holds.
 type list struct {
 	last int64 // the last block that needs them

@@ -76,7 +76,6 @@ type stream struct {
 
 	decoding sync.Mutex     // guards decoder, which idling makes smaller
 	decoder  *delta.Decoder // nil until a block comes
-	namer    namer          // of its series
 	latest   time.Time      // when one came
 	whole    bool           // the decoder has the state of the frames before
 	told     bool           // the node was told to begin anew, and has not yet
@@ -179,7 +178,6 @@ func (s *stream) idled() {
 		if s.decoder != nil {
 			s.decoder.Compact()
 		}
-		s.namer = namer{}
 		s.decoding.Unlock()
 	}
 	s.idle.Reset(streamSilences*s.i.o.Silence - s.rest())
@@ -270,7 +268,7 @@ func (s *stream) forget() {
 	}
 	s.decoding.Lock()
 	defer s.decoding.Unlock()
-	s.decoder, s.namer, s.whole, s.told = nil, namer{}, false, false
+	s.decoder, s.whole, s.told = nil, false, false
 }
 
 // hello notes what the node says of itself and greets it.

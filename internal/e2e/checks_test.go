@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -89,6 +90,17 @@ func promtool(t *testing.T) {
 		if err := getJSON(fleetURL+path, &body); err != nil || body.Status != "success" || len(body.Data) == 0 {
 			t.Errorf("%s: %+v, %v", path, body, err)
 		}
+	}
+}
+
+// rules has promtool check the rule file that is written for objectives.
+func rules(t *testing.T, objectives string) {
+	file := filepath.Join(t.TempDir(), "rules.yaml")
+	if out, err := exec.Command(binary(t, "ghostlight"), "slo", "rules", objectives, "--by", "venue", "-o", file).CombinedOutput(); err != nil {
+		t.Fatalf("slo rules: %v\n%s", err, out)
+	}
+	if out, err := exec.Command("promtool", "check", "rules", file).CombinedOutput(); err != nil || !strings.Contains(string(out), "SUCCESS") {
+		t.Errorf("promtool check rules: %v\n%s", err, out)
 	}
 }
 

@@ -167,6 +167,7 @@ func TestDemo(t *testing.T) {
 	})
 	eventually(t, "metrics of every venue", 40*time.Second, metricsOfEveryVenue)
 	t.Run("prometheus API under promtool", promtool)
+	t.Run("rules of the demo's objectives", func(t *testing.T) { rules(t, d.config("objectives")) })
 
 	sees(t, browser, "#live-venues", "a dark venue", 120*time.Second, func(s string) bool { return strings.Contains(s, "dark since") })
 	keepScreenshot(t, browser, "fleet-dark")

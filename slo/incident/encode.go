@@ -115,24 +115,6 @@ func only[T any](set []Known[T], keep func(T) bool) []Known[T] {
 	return out
 }
 
-// LatestMS is the time of the latest fact, for the record that carries the incident.
-func (i Incident) LatestMS() int64 {
-	last := i.StartMS
-	for _, at := range []int64{
-		end(i.Marks), end(i.Severities), end(i.Heals), end(i.Links), end(i.Notes), end(i.Findings),
-	} {
-		last = max(last, at)
-	}
-	return last
-}
-
-func end[T fact](set []Known[T]) int64 {
-	if len(set) == 0 {
-		return 0
-	}
-	return set[len(set)-1].Fact.when()
-}
-
 // Validate reports what cannot be true or is over a limit. The error wraps
 // [ErrMalformed] or [ErrLimit].
 func (i Incident) Validate() error {
