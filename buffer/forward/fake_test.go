@@ -49,7 +49,12 @@ func (f *fleet) heartbeat(w http.ResponseWriter, body []byte) {
 		return
 	}
 	f.set(func(f *fleet) { f.hear(h) })
-	answer(w, wire.HeartbeatReply{ReceivedMS: time.Now().Add(ahead).UnixMilli()})
+	reply := map[string]any{"received_ms": time.Now().Add(ahead).UnixMilli()}
+	if calendar := f.calendarFor(h); calendar != nil {
+		f.set(func(f *fleet) { f.counts.calendars++ })
+		reply["calendar"] = json.RawMessage(calendar)
+	}
+	answer(w, reply)
 }
 
 func (f *fleet) block(w http.ResponseWriter, body []byte) {

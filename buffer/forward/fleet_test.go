@@ -1,6 +1,8 @@
 package forward_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -38,6 +40,8 @@ type fleet struct {
 	deaf       bool          // reads and says nothing
 	forgetful  bool          // acknowledges nothing
 	lostState  bool          // the next frame finds no state
+	calendar   []byte        // body of the calendar; nil: this fleet has none
+	besides    []byte        // messages that follow each greeting
 }
 
 // A tally is what the fleet counted.
@@ -47,6 +51,8 @@ type tally struct {
 	beats   int // on streams
 	signs   int // likewise
 	keys    int // key frames
+
+	calendars int // sent
 }
 
 func (f *fleet) tally() tally {
@@ -186,6 +192,7 @@ func (f *fleet) report(c io.Writer, t wire.MessageType, body []byte) error {
 	if t == wire.Hello {
 		f.counts.streams++
 	}
+	besides := f.besides
 	f.mu.Unlock()
 	if t != wire.Hello {
 		return nil
@@ -194,8 +201,25 @@ func (f *fleet) report(c io.Writer, t wire.MessageType, body []byte) error {
 	if err != nil {
 		return err
 	}
+	out = append(out, besides...)
+	if calendar := f.calendarFor(h); calendar != nil {
+		f.set(func(f *fleet) { f.counts.calendars++ })
+		out = wire.AppendMessage(out, wire.Shows, calendar)
+	}
 	_, err = c.Write(out)
 	return err
+}
+
+// calendarFor is the calendar that a node does not hold yet, nil if it has it or
+// wants none.
+func (f *fleet) calendarFor(h wire.Heartbeat) []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	sum := sha256.Sum256(f.calendar)
+	if h.Calendar == "" || h.Calendar == hex.EncodeToString(sum[:8]) {
+		return nil
+	}
+	return f.calendar
 }
 
 func (f *fleet) beat(c io.Writer, body []byte) error {

@@ -73,9 +73,14 @@ type Options struct {
 	Bandwidth Bandwidth
 	// Memory keeps the day's use of the bandwidth; it is needed with PerDay.
 	Memory Memory
-	// Info is what a heartbeat says; SentMS and Bandwidth are filled in by the
-	// forwarder.
+	// Info is what a heartbeat says; SentMS, Bandwidth and Calendar are filled in by
+	// the forwarder.
 	Info func() wire.Heartbeat
+	// Calendar is told each calendar of shows that the fleet sends, if it is not the
+	// one before; one call at a time, and sending waits for it. It must keep what it
+	// is told: the fleet says it again only when it changes or the agent starts anew.
+	// nil: the node wants none.
+	Calendar func(wire.Calendar)
 	// Goodbye sends a farewell when Run ends: the node was packed up on purpose,
 	// its silence is not an outage.
 	Goodbye bool
@@ -135,6 +140,8 @@ type Forwarder struct {
 	clock  *clock
 	state  *state
 
+	calendars *calendars
+
 	// What follows belongs to Run's goroutine.
 	acks     settler
 	diskBad  bool // the node's buffer failed last
@@ -154,14 +161,14 @@ func New(o Options) (*Forwarder, error) {
 	return &Forwarder{
 		o: o, base: strings.TrimRight(o.URL, "/"), codec: codec,
 		budget: newBudget(o.Bandwidth), clock: &clock{}, state: newState(time.Now()),
-		acks: settler{done: make(chan error, 1)},
+		calendars: &calendars{tell: o.Calendar}, acks: settler{done: make(chan error, 1)},
 	}, nil
 }
 
 // info is what a heartbeat says now.
 func (f *Forwarder) info(now time.Time, goodbye bool) wire.Heartbeat {
 	h := f.o.Info()
-	h.SentMS, h.Goodbye, h.Bandwidth = now.UnixMilli(), goodbye, f.budget.report(now)
+	h.SentMS, h.Goodbye, h.Bandwidth, h.Calendar = now.UnixMilli(), goodbye, f.budget.report(now), f.calendars.digest()
 	return h
 }
 

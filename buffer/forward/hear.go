@@ -40,6 +40,8 @@ func (s *stream) hear(ctx context.Context, m message, now time.Time) error {
 		return s.refused(ctx, m.body, now)
 	case wire.Resync:
 		return s.resync()
+	case wire.Shows:
+		s.calendar(m.body)
 	}
 	return nil // of a newer fleet
 }

@@ -274,7 +274,10 @@ func (f *Forwarder) beat(ctx context.Context, goodbye bool) error {
 	if err != nil {
 		return err
 	}
-	var reply wire.HeartbeatReply
+	var reply struct {
+		wire.HeartbeatReply
+		Calendar json.RawMessage `json:"calendar"` // read by itself: it never spoils the rest
+	}
 	if a.status != http.StatusOK {
 		return a.error()
 	}
@@ -282,6 +285,9 @@ func (f *Forwarder) beat(ctx context.Context, goodbye bool) error {
 		return errors.New("the answer to the heartbeat is not the fleet's: is something else answering for it?")
 	}
 	f.clock.note(sent, time.Now(), reply.ReceivedMS)
+	if len(reply.Calendar) > 0 && string(reply.Calendar) != "null" {
+		f.calendar(reply.Calendar)
+	}
 	return nil
 }
 

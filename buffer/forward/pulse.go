@@ -118,6 +118,7 @@ func (s *stream) hello(now time.Time) error {
 // report adds a report to what is written next.
 func (s *stream) report(now time.Time, goodbye bool) error {
 	h := s.info(now, goodbye)
+	h.Calendar = "" // a stream's fleet knows by its hello and by what it told since
 	before := len(s.out)
 	var err error
 	if s.out, err = wire.AppendJSON(s.out, wire.Report, h); err != nil {

@@ -50,7 +50,9 @@ type Status struct {
 	LastError string    // of the last attempt that failed, kept while up
 	Mode      string    // ModeStream or ModePost while up; the last one while down
 	Streams   int64     // streams that the fleet greeted
-	Rate      float64   // bytes a second that the uplink was last measured to carry; 0: not known
+	// BadCalendars counts calendars of the fleet that could not be read.
+	BadCalendars int64
+	Rate         float64 // bytes a second that the uplink was last measured to carry; 0: not known
 	// Blocks counts answers by lane and result, Sent what was sent by kind.
 	Blocks map[buffer.Lane]map[string]int64
 	Sent   map[string]Sum
@@ -121,6 +123,14 @@ func (s *state) measured(rate float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status.Rate = rate
+}
+
+// badCalendar counts a calendar that could not be read.
+func (s *state) badCalendar(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.BadCalendars++
+	s.status.LastError = err.Error()
 }
 
 // greeted counts a stream.

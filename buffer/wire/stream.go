@@ -22,6 +22,7 @@ import (
 //	Beat     nothing happened              Beaten   answers Beat: both clocks
 //	Report   a [Heartbeat]: what changed   Refused  one block will not or cannot be taken
 //	Sign     nothing happened; no answer   Resync   the next frame must be a key frame
+//	                                       Shows    a [Calendar], to a node that wants it: when it changed
 //
 // After Resync the fleet passes over all frames before the next key frame; what
 // they held was not taken. Refused leaves the coding state as it is. Whatever the
@@ -48,6 +49,7 @@ const (
 	Beaten  MessageType = 19
 	Refused MessageType = 20
 	Resync  MessageType = 21
+	Shows   MessageType = 22
 )
 
 // ErrMessage means that what was read is no message, or one that is too long.

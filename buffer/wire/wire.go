@@ -50,6 +50,10 @@ type Heartbeat struct {
 	Restarts int64                     `json:"restarts"`           // starts of this data folder so far, less one
 
 	Bandwidth *Bandwidth `json:"bandwidth,omitempty"` // nil: the node may send what it likes
+	Battery   *float64   `json:"battery,omitempty"`   // last reading of its charge, 0 to 1; nil: not known
+	// Calendar is the digest of the calendar that the node holds, [NoCalendar] if it
+	// holds none; a node that does not want it leaves it empty, and so do Reports.
+	Calendar string `json:"calendar,omitempty"`
 }
 
 // Bandwidth is how far a node has used the budget of its uplink for the day, UTC.
@@ -94,7 +98,9 @@ func (s LaneStats) LostTotal() int64 {
 	return n
 }
 
-// A HeartbeatReply carries the centre's clock for the node's offset.
+// A HeartbeatReply carries the centre's clock for the node's offset, and what else
+// a node is told that has no stream.
 type HeartbeatReply struct {
-	ReceivedMS int64 `json:"received_ms"` // centre's clock, Unix milliseconds
+	ReceivedMS int64     `json:"received_ms"`        // centre's clock, Unix milliseconds
+	Calendar   *Calendar `json:"calendar,omitempty"` // nil: it is the one that the node holds, or the node wants none
 }

@@ -137,7 +137,7 @@ func (i *Ingest) serveHeartbeat(w http.ResponseWriter, r *http.Request, src buff
 	if err != nil {
 		return err
 	}
-	answer(w, http.StatusOK, wire.HeartbeatReply{ReceivedMS: received.UnixMilli()})
+	answer(w, http.StatusOK, wire.HeartbeatReply{ReceivedMS: received.UnixMilli(), Calendar: i.showsFor(src, hb)})
 	return nil
 }
 

@@ -61,6 +61,15 @@ type Nodes interface {
 	Beat(src buffer.Source, sentMS int64) (received time.Time, err error)
 }
 
+// A Calendar is what the nodes of a venue are told of its shows.
+type Calendar interface {
+	// Shows is the calendar as it is now; it is cheap, and within the limits of
+	// package wire.
+	Shows(venue string, now time.Time) wire.Calendar
+	// Changed is closed at the next change of any venue's calendar.
+	Changed() <-chan struct{}
+}
+
 // Options make an Ingest.
 type Options struct {
 	Dir          string // where the journal is
@@ -69,6 +78,7 @@ type Options struct {
 	Nodes        Nodes
 	Appliers     []Applier
 	Learner      Learner
+	Calendar     Calendar // nil: nodes are told of no shows
 	Identify     Identifier
 	BlockBytes   int64         // largest block taken; 0: buffer.MaxBlockBytes
 	Silence      time.Duration // after which a node is dark, which its stream is told; 0: 15 s
@@ -82,6 +92,7 @@ type Options struct {
 	Log          *slog.Logger     // nil: slog.Default
 
 	retryEvery     time.Duration // between attempts to apply; 0: 1 s
+	showsEvery     time.Duration // 0: showsEvery
 	streamsPerNode int           // 0: streamsPerNode
 	ackTogether    time.Duration // 0: ackTogether
 }
@@ -195,6 +206,9 @@ func (o Options) withDefaults() Options {
 	if o.retryEvery <= 0 {
 		o.retryEvery = retryApplyEvery
 	}
+	if o.showsEvery <= 0 {
+		o.showsEvery = showsEvery
+	}
 	if o.streamsPerNode <= 0 {
 		o.streamsPerNode = streamsPerNode
 	}
@@ -218,6 +232,7 @@ func (i *Ingest) Run(ctx context.Context) error {
 	group.Go(func() error { return i.commitPosts(ctx) })
 	group.Go(func() error { return i.apply(ctx) })
 	group.Go(func() error { return i.keepHouse(ctx) })
+	group.Go(func() error { i.tellShows(ctx); return nil })
 	return group.Wait()
 }
 

@@ -27,8 +27,14 @@ type link struct {
 // dial opens a stream and says hello; the answer is read with welcome.
 func (r *rig) dial(token string) *link {
 	r.t.Helper()
+	return r.dialHolding(token, "")
+}
+
+// dialHolding is dial of a node that holds a calendar.
+func (r *rig) dialHolding(token, calendar string) *link {
+	r.t.Helper()
 	l := r.open(token)
-	hello, err := wire.AppendJSON(nil, wire.Hello, wire.Heartbeat{Session: session, SentMS: 77, Version: "v"})
+	hello, err := wire.AppendJSON(nil, wire.Hello, wire.Heartbeat{Session: session, SentMS: 77, Version: "v", Calendar: calendar})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ type metrics struct {
 	barriers      prometheus.Counter
 	overflow      *prometheus.CounterVec // region, venue, node, reason
 	resyncs       prometheus.Counter
+	calendars     prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, i *Ingest) (*metrics, error) {
@@ -57,11 +58,14 @@ func newMetrics(reg prometheus.Registerer, i *Ingest) (*metrics, error) {
 	m.resyncs = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "ghostlight_fleet_stream_resyncs_total", Help: "Times that a node was told to begin the coding of its stream anew.",
 	})
+	m.calendars = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "ghostlight_fleet_calendars_sent_total", Help: "Calendars of shows sent to nodes that held another one.",
+	})
 	gauge := func(name, help string, fn func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, fn)
 	}
 	collectors := []prometheus.Collector{
-		m.blocks, m.refused, m.samples, m.records, m.deadRecords, m.unauthorized, m.commitSeconds, m.applyFailures, m.barriers, m.overflow, m.resyncs,
+		m.blocks, m.refused, m.samples, m.records, m.deadRecords, m.unauthorized, m.commitSeconds, m.applyFailures, m.barriers, m.overflow, m.resyncs, m.calendars,
 		gauge("ghostlight_fleet_journal_bytes", "Bytes of blocks, and of the names of their series, in the journal.", func() float64 { b, _ := i.journal.size(); return float64(b) }),
 		gauge("ghostlight_fleet_journal_blocks", "Blocks in the journal.", func() float64 { _, n := i.journal.size(); return float64(n) }),
 		gauge("ghostlight_fleet_unapplied_blocks", "Highest block accepted less highest block applied.", func() float64 { return float64(i.journal.lastID() - i.applied.Load()) }),

@@ -91,9 +91,10 @@ type stream struct {
 	mu       sync.Mutex
 	waiting  int            // guarded by mu; blocks whose outcome is not answered yet
 	aside    []byte         // guarded by mu; said with their answers
+	shows    showing        // guarded by mu
 	reading  bool           // guarded by mu; the reader waits for the node
 	small    bool           // guarded by mu; the decoder was made smaller since the node was last heard
-	acks     sync.WaitGroup // the goroutine that answers blocks
+	acks     sync.WaitGroup // the goroutines that answer blocks and tell of shows
 	idle     *time.Timer
 	heard    time.Time // when the registry was last told; only the reader uses it
 }
@@ -124,6 +125,7 @@ func (i *Ingest) serveStream(w http.ResponseWriter, r *http.Request, src buffer.
 		return nil //nolint:nilerr // the node has gone
 	}
 	err := s.read()
+	s.close()
 	s.acks.Wait()
 	s.ended(err)
 	return nil
@@ -255,7 +257,7 @@ func (s *stream) message(kind wire.MessageType, body []byte) error {
 	case wire.Sign: // that it was read is noted already
 		s.forget()
 	case wire.Report, wire.Hello:
-		_, err := s.heartbeat(body)
+		_, _, err := s.heartbeat(body)
 		return err
 	}
 	return nil // of a newer version
@@ -271,9 +273,10 @@ func (s *stream) forget() {
 	s.decoder, s.whole, s.told = nil, false, false
 }
 
-// hello notes what the node says of itself and greets it.
+// hello notes what the node says of itself and greets it. After the greeting it is
+// told of shows.
 func (s *stream) hello(body []byte) error {
-	received, err := s.heartbeat(body)
+	hb, received, err := s.heartbeat(body)
 	if err != nil {
 		return err
 	}
@@ -283,16 +286,20 @@ func (s *stream) hello(body []byte) error {
 	if err != nil {
 		return err
 	}
-	return s.write(welcome)
+	if err := s.write(welcome); err != nil {
+		return err
+	}
+	s.wantShows(hb.Calendar)
+	return nil
 }
 
-func (s *stream) heartbeat(body []byte) (received time.Time, err error) {
-	var hb wire.Heartbeat
+func (s *stream) heartbeat(body []byte) (hb wire.Heartbeat, received time.Time, err error) {
 	if len(body) > heartbeatBytes {
-		return time.Time{}, fmt.Errorf("%w: heartbeat of %d bytes, at most %d are taken", wire.ErrMessage, len(body), heartbeatBytes)
+		return hb, time.Time{}, fmt.Errorf("%w: heartbeat of %d bytes, at most %d are taken", wire.ErrMessage, len(body), heartbeatBytes)
 	}
 	if err := json.Unmarshal(body, &hb); err != nil {
-		return time.Time{}, fmt.Errorf("%w: heartbeat: %w", wire.ErrMessage, err)
+		return hb, time.Time{}, fmt.Errorf("%w: heartbeat: %w", wire.ErrMessage, err)
 	}
-	return s.i.o.Nodes.Heartbeat(s.source, hb)
+	received, err = s.i.o.Nodes.Heartbeat(s.source, hb)
+	return hb, received, err
 }
