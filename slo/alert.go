@@ -135,6 +135,23 @@ func (w *Watch) step(i int, now time.Time, holds bool) bool {
 	return false
 }
 
+// Rewind says that the clock was set back to now, from where time goes on. What
+// fires goes on firing under its key; what was pending begins anew.
+func (w *Watch) Rewind(now time.Time) {
+	if !now.Before(w.at) {
+		return
+	}
+	w.at = now
+	for i := range w.alerts {
+		if w.alerts[i].Phase == Pending {
+			w.alerts[i] = Alert{}
+		}
+		if w.clear[i].After(now) {
+			w.clear[i] = now
+		}
+	}
+}
+
 // Active are the alerts that are pending or firing.
 func (w *Watch) Active() []Alert {
 	var out []Alert

@@ -54,6 +54,34 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// A clock that is set back takes alerts along: what fires keeps its key, what cleared
+// still resolves after its hold, what was pending begins anew.
+func TestWatchRewind(t *testing.T) {
+	rules := []slo.Rule{{Key: "held", Urgency: slo.Page, Hold: 10 * time.Minute}, {Key: "waits", Urgency: slo.Page, After: 10 * time.Minute}}
+	w := slo.NewWatch("soho", "checkout", rules)
+	fired := w.Step(evening, func(int) bool { return true })
+	w.Step(evening.Add(time.Minute), func(i int) bool { return i == 1 })
+	back := evening.Add(-time.Hour)
+	w.Rewind(back)
+	if left := w.Active(); len(left) != 1 || left[0].ID != fired[0].ID {
+		t.Errorf("after the clock was set back %+v are active, want what fired", left)
+	}
+	if out := w.Step(back.Add(9*time.Minute), func(i int) bool { return i == 1 }); out != nil {
+		t.Errorf("resolved or fired too early: %+v", out)
+	}
+	out := w.Step(back.Add(10*time.Minute), func(i int) bool { return i == 1 })
+	if len(out) != 1 || out[0].ID != fired[0].ID || !out[0].Resolved.Equal(back) {
+		t.Errorf("after its hold: %+v, want the alert resolved at %v", out, back)
+	}
+	if out := w.Step(back.Add(19*time.Minute), func(i int) bool { return i == 1 }); len(out) != 1 || out[0].Rule != "waits" || !out[0].Start.Equal(back.Add(9*time.Minute)) {
+		t.Errorf("what waited: %+v, want it to have begun anew", out)
+	}
+	w.Rewind(back.Add(time.Hour)) // forward: nothing changes
+	if out := w.Step(back.Add(20*time.Minute), func(int) bool { return false }); len(out) != 1 {
+		t.Errorf("a rewind forward held up a step: %+v", out)
+	}
+}
+
 // The published key of an alert. It never changes: node and centre must agree.
 func TestAlertIDVector(t *testing.T) {
 	const want = "295e603265f93428fe0e48809b7b8eec"

@@ -9,23 +9,58 @@ import (
 // against it.
 const MinBaseline = 30
 
-// Baseline measures check-ins against what the venue itself used to sell: of now,
-// Total check-ins and Good that bought, so many count as good as the share that
-// bought is of the share that bought before, and never more than all. A venue that
-// always sold to one in three is as good as one that sold to all. It reports false
-// while before holds fewer than [MinBaseline] sales: nothing is known then, and
-// nothing may be counted.
-func Baseline(now, before Counts) (Counts, bool) {
-	if before.Good < MinBaseline || before.Good > before.Total || now.Good < 0 || now.Good > now.Total {
+// BaselineTime is how long after their check-in guests may buy and be counted by a
+// [BaselineIndicator]: long enough for an interval, short enough that a show is
+// judged while it goes on.
+const BaselineTime = time.Hour
+
+// A Baseline measures check-ins, minute after minute, against what the venue itself
+// used to sell: as many count as good as the share that bought is of the share that
+// bought before, and never more than all. A venue that always sold to one in three
+// is as good as one that sold to all.
+//
+// A minute is too small to hold such a share: with one check-in it is good or bad,
+// never a third. So what a sale is worth beyond the check-ins of its minute counts
+// for those that follow, up to [spareSales] sales: enough to even out chance, too
+// little to hide for long that nobody buys any more.
+type Baseline struct {
+	spare int64 // in millionths of a check-in
+}
+
+// spareSales bounds what is left over. Where the venue sells as it used to, chance
+// alone makes less than one check-in in 2*spareSales bad.
+const spareSales = 20
+
+const million = 1_000_000
+
+// NewBaseline continues from what [Baseline.Spare] said, 0 at first.
+func NewBaseline(spare int64) *Baseline { return &Baseline{spare: max(0, spare)} }
+
+// Spare is what the sales so far are still worth, in millionths of a check-in.
+func (b *Baseline) Spare() int64 { return b.spare }
+
+// Measure takes the next minute, now: Total check-ins and Good that bought. It
+// reports false while before holds fewer than [MinBaseline] sales: nothing is known
+// then, and nothing may be counted.
+func (b *Baseline) Measure(now, before Counts) (Counts, bool) {
+	if before.Good < MinBaseline || before.Good > before.Total || now.Good < 0 || now.Good > now.Total || now.Total > MaxCount {
 		return Counts{}, false
 	}
-	// (good/total of now) / (good/total of before) * total of now
-	high, low := bits.Mul64(uint64(now.Good), uint64(before.Total))
+	worth := b.spare + worthOf(now.Good, before)
+	good := min(worth/million, now.Total)
+	b.spare = min(worth-good*million, worthOf(spareSales, before))
+	return Counts{Good: good, Total: now.Total}, true
+}
+
+// worthOf is how many check-ins so many sales stand for, in millionths, and no more
+// than any minute could use.
+func worthOf(sales int64, before Counts) int64 {
+	high, low := bits.Mul64(uint64(sales)*million, uint64(before.Total))
 	if high >= uint64(before.Good) {
-		return Counts{now.Total, now.Total}, true
+		return MaxCount * million
 	}
-	good, _ := bits.Div64(high, low, uint64(before.Good))
-	return Counts{Good: int64(min(good, uint64(now.Total))), Total: now.Total}, true
+	worth, _ := bits.Div64(high, low, uint64(before.Good))
+	return int64(min(worth, MaxCount*million))
 }
 
 // An Outage is one incident as an objective sees it.

@@ -1,8 +1,8 @@
 package slo_test
 
 import (
-	"encoding/json"
 	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -15,7 +15,9 @@ import (
 func TestVelocity(t *testing.T) {
 	doors := time.Date(2026, 11, 25, 19, 0, 0, 0, time.UTC)
 	at := func(minutes int) time.Time { return doors.Add(time.Duration(minutes) * time.Minute) }
-	v, err := slo.NewVelocity(slo.VelocityIndicator{Seconds: 1200}, 100)
+	disk := map[string][]byte{}
+	load := func(key string) ([]byte, error) { return disk[key], nil }
+	v, err := slo.NewVelocity(slo.VelocityIndicator{Seconds: 1200}, 100, load)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,15 +36,9 @@ func TestVelocity(t *testing.T) {
 		t.Errorf("dan, bought after 21 min: %+v, %v", got, known)
 	}
 	v.Bought("eve", at(2)) // her check-in is read late
-	raw, err := json.Marshal(v)
+	keep(disk, v)
+	after, err := slo.NewVelocity(slo.VelocityIndicator{Seconds: 1200}, 100, load)
 	if err != nil {
-		t.Fatal(err)
-	}
-	after, err := slo.NewVelocity(slo.VelocityIndicator{Seconds: 1200}, 100)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(raw, after); err != nil {
 		t.Fatal(err)
 	}
 	if got, known := after.CheckIn("eve", at(1)); !known || !got.Good {
@@ -54,16 +50,61 @@ func TestVelocity(t *testing.T) {
 	if after.Waiting() != 0 {
 		t.Errorf("%d still waited for", after.Waiting())
 	}
+	if keep(disk, after); len(disk) != 1 {
+		t.Errorf("nobody waits, but %d keys are stored", len(disk))
+	}
 }
 
-// Whatever the order, every check-in becomes known exactly once, and a purchase
-// is never early enough to be missed.
+// keep stores what v asks for.
+func keep(disk map[string][]byte, v *slo.Velocity) {
+	for key, value := range v.State() {
+		if value == nil {
+			delete(disk, key)
+			continue
+		}
+		disk[key] = value
+	}
+	v.Commit()
+}
+
+func TestVelocityRefusesDamagedState(t *testing.T) {
+	disk := map[string][]byte{}
+	v, err := slo.NewVelocity(slo.VelocityIndicator{Seconds: 600}, 10, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.CheckIn("ada", time.Unix(60, 0))
+	v.Bought("ben", time.Unix(90, 0))
+	keep(disk, v)
+	for key, whole := range disk {
+		for n := range whole {
+			load := func(k string) ([]byte, error) {
+				if k == key {
+					return whole[:n], nil
+				}
+				return disk[k], nil
+			}
+			if cut, err := slo.NewVelocity(slo.VelocityIndicator{Seconds: 600}, 10, load); err == nil && cut.Waiting() > 0 {
+				t.Errorf("%s of %d bytes, cut to %d, is accepted", key, len(whole), n)
+			}
+		}
+	}
+}
+
+// Whatever the order and the restarts, every check-in becomes known exactly once,
+// and a purchase is never early enough to be missed.
 func TestVelocityKnowsEachCheckInOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		v, err := slo.NewVelocity(slo.VelocityIndicator{Seconds: 600}, 1000)
-		if err != nil {
-			t.Fatal(err)
+		disk := map[string][]byte{}
+		load := func(key string) ([]byte, error) { return disk[key], nil }
+		restart := func() *slo.Velocity {
+			v, err := slo.NewVelocity(slo.VelocityIndicator{Seconds: 600}, 1000, load)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v
 		}
+		v := restart()
 		start := time.Unix(1e9, 0)
 		guests := rapid.IntRange(1, 20).Draw(t, "guests")
 		var want, got slo.Counts
@@ -89,6 +130,10 @@ func TestVelocityKnowsEachCheckInOnce(t *testing.T) {
 			}
 			for _, step := range rapid.Permutation(steps).Draw(t, "order") {
 				step()
+				if rapid.Bool().Draw(t, "restart") {
+					keep(disk, v)
+					v = restart()
+				}
 			}
 		}
 		for _, visit := range v.Pass(start.Add(time.Hour)) {
@@ -101,7 +146,7 @@ func TestVelocityKnowsEachCheckInOnce(t *testing.T) {
 }
 
 func TestVelocityIsBounded(t *testing.T) {
-	v, err := slo.NewVelocity(slo.VelocityIndicator{Seconds: 600}, 2)
+	v, err := slo.NewVelocity(slo.VelocityIndicator{Seconds: 600}, 2, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +159,7 @@ func TestVelocityIsBounded(t *testing.T) {
 	if _, known := v.Bought("a", time.Unix(5, 0)); known {
 		t.Error("the oldest is waited for still")
 	}
-	if _, err := slo.NewVelocity(slo.VelocityIndicator{Seconds: 1}, 2); err == nil {
+	if _, err := slo.NewVelocity(slo.VelocityIndicator{Seconds: 1}, 2, nil); err == nil {
 		t.Error("a second to buy is accepted")
 	}
 }
@@ -132,12 +177,52 @@ func TestBaseline(t *testing.T) {
 		{slo.Counts{}, usual, slo.Counts{}, true},
 		{slo.Counts{Good: 1, Total: 3}, slo.Counts{Good: 29, Total: 87}, slo.Counts{}, false},
 		{slo.Counts{Good: 1 << 39, Total: 1 << 40}, slo.Counts{Good: 1 << 39, Total: 1 << 40}, slo.Counts{Good: 1 << 40, Total: 1 << 40}, true},
-		{slo.Counts{Good: 1 << 62, Total: 1 << 62}, slo.Counts{Good: 30, Total: 1 << 62}, slo.Counts{Good: 1 << 62, Total: 1 << 62}, true},
+		{slo.Counts{Good: 1 << 40, Total: 1 << 40}, slo.Counts{Good: 30, Total: 1 << 62}, slo.Counts{Good: 1 << 40, Total: 1 << 40}, true},
+		{slo.Counts{Good: 1, Total: 1<<40 + 1}, usual, slo.Counts{}, false},
 		{slo.Counts{Good: 2, Total: 1}, usual, slo.Counts{}, false},
 	} {
-		if got, known := slo.Baseline(c.now, c.before); got != c.want || known != c.known {
+		if got, known := slo.NewBaseline(0).Measure(c.now, c.before); got != c.want || known != c.known {
 			t.Errorf("Baseline(%+v, %+v) = %+v, %v; want %+v, %v", c.now, c.before, got, known, c.want, c.known)
 		}
+	}
+}
+
+// However few check in each minute, a venue that sells as it used to keeps its
+// promise, one that sells half as much is half as good, and one that stops selling
+// is seen to.
+func TestBaselineMinuteByMinute(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 5))
+	usual := slo.Counts{Good: 300, Total: 900}
+	for _, c := range []struct{ sells, least, most float64 }{{1.0 / 3, 0.96, 1}, {1.0 / 6, 0.47, 0.53}, {0, 0, 0}} {
+		b := slo.NewBaseline(0)
+		var all slo.Counts
+		for range 20_000 {
+			var now slo.Counts
+			for range rng.IntN(4) {
+				now.Total++
+				if rng.Float64() < c.sells {
+					now.Good++
+				}
+			}
+			got, known := b.Measure(now, usual)
+			if !known || got.Good > got.Total || got.Total != now.Total {
+				t.Fatalf("%+v counts as %+v, %v", now, got, known)
+			}
+			all = all.Add(got)
+			b = slo.NewBaseline(b.Spare()) // a restart after each
+		}
+		if share := float64(all.Good) / float64(all.Total); share < c.least || share > c.most {
+			t.Errorf("where %.2f buy of a usual third, %.3f is good; want %.2f to %.2f", c.sells, share, c.least, c.most)
+		}
+	}
+	b := slo.NewBaseline(1 << 60) // sold like mad
+	var ended slo.Counts
+	for range 80 {
+		c, _ := b.Measure(slo.Counts{Total: 1}, usual)
+		ended = ended.Add(c)
+	}
+	if ended.Bad() < 19 {
+		t.Errorf("of 80 guests of whom nobody bought only %d are bad", ended.Bad())
 	}
 }
 

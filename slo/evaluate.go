@@ -81,6 +81,18 @@ func EvaluateSpans(o Objective, spans []Span, buckets iter.Seq2[string, Bucket])
 // closed (see [Objective.FinalMinute]): what is pending there is given up and
 // becomes a gap, what is open there is taken as it is.
 func EvaluateClosed(o Objective, spans []Span, closed int64, buckets iter.Seq2[string, Bucket]) Status {
+	return EvaluateSums(o, spans, closed, func(yield func(int64, Sum) bool) {
+		for at, b := range newest(o, spans, buckets) {
+			if !yield(at.minute, o.Sum(b)) {
+				return
+			}
+		}
+	})
+}
+
+// EvaluateSums is [EvaluateClosed] of what buckets sum up to, minute by minute and in
+// any order: of each node at most one bucket, within its spans.
+func EvaluateSums(o Objective, spans []Span, closed int64, told iter.Seq2[int64, Sum]) Status {
 	r := newRoster(spans)
 	from, to := r.bounds()
 	j := judge{o: o, roster: r, excluded: o.Excluded(from, to), closed: closed}
@@ -89,16 +101,16 @@ func EvaluateClosed(o Objective, spans []Span, closed int64, buckets iter.Seq2[s
 		step = o.Slice.Minutes
 	}
 	sums := map[int64]Sum{}
-	for at, b := range newest(o, spans, buckets) {
-		i := floorDiv(at.minute, step)
+	for minute, sum := range told {
+		i := floorDiv(minute, step)
 		if !o.Budgeting.Sliced() {
 			i = 0
-			if at.minute < closed {
+			if minute < closed {
 				i = -1
 			}
 		}
-		if !within(j.excluded, b.Minute) {
-			sums[i] = sums[i].Plus(o.Sum(b))
+		if !within(j.excluded, minute) {
+			sums[i] = sums[i].Plus(sum)
 		}
 	}
 	if o.Budgeting.Sliced() {
@@ -106,6 +118,21 @@ func EvaluateClosed(o Objective, spans []Span, closed int64, buckets iter.Seq2[s
 	}
 	cut := min(max(closed, from), to)
 	return j.settle(sums[-1], from, cut).Plus(j.settle(sums[0], cut, to)).status(o)
+}
+
+// SumMinutes completes each minute of [from, to) with what nobody has told of it,
+// given what was told; the counts are events, whatever the budgeting method.
+func SumMinutes(o Objective, spans []Span, closed, from, to int64, told func(minute int64) Sum) []Sum {
+	j := judge{o: o, roster: newRoster(spans), excluded: o.Excluded(from, to), closed: closed}
+	out := make([]Sum, 0, max(0, to-from))
+	for m := from; m < to; m++ {
+		var s Sum
+		if !within(j.excluded, m) {
+			s = told(m)
+		}
+		out = append(out, j.settle(s, m, m+1))
+	}
+	return out
 }
 
 type place struct {
@@ -147,8 +174,10 @@ type Sum struct {
 }
 
 // Sum is what one bucket adds. The sum of no bucket is zero.
-func (o Objective) Sum(b Bucket) Sum {
-	var s Sum
+func (o Objective) Sum(b Bucket) Sum { return SumOf(&b, o.Capacity) }
+
+// SumOf is [Objective.Sum] for those who add up millions: it copies nothing.
+func SumOf(b *Bucket, capacity int64) (s Sum) {
 	switch b.State {
 	case Gap:
 		s.Gap = 1
@@ -159,12 +188,15 @@ func (o Objective) Sum(b Bucket) Sum {
 	}
 	s.Measured = 1
 	s.Counts = Counts{b.Good, b.Total}
-	if o.Capacity > 0 && b.Total > o.Capacity {
+	if capacity > 0 && b.Total > capacity {
 		s.Exceeded = 1
 	}
 	if b.Open {
 		s.Open = 1
-		s.Room = max(0, o.Capacity-b.Total)
+		s.Room = max(0, capacity-b.Total)
+		return s
+	}
+	if b.Total > 0 {
 		return s
 	}
 	switch b.Silence() {
@@ -183,9 +215,16 @@ func (s Sum) Told() int { return s.Measured + s.Gap + s.Coverage.Excluded }
 
 // Plus returns s and t together.
 func (s Sum) Plus(t Sum) Sum {
-	v := s.fields()
-	v.add(t.fields(), 1)
-	return sumFrom(v)
+	s.Add(&t)
+	return s
+}
+
+// Add adds t to s.
+func (s *Sum) Add(t *Sum) {
+	s.Good, s.Total = s.Good+t.Good, s.Total+t.Total
+	s.Measured, s.Gap, s.Pending, s.Coverage.Excluded = s.Measured+t.Measured, s.Gap+t.Gap, s.Pending+t.Pending, s.Coverage.Excluded+t.Coverage.Excluded
+	s.Quiet, s.Blind, s.Coverage.Failing, s.Open = s.Quiet+t.Quiet, s.Blind+t.Blind, s.Coverage.Failing+t.Coverage.Failing, s.Open+t.Open
+	s.Room, s.Exceeded = s.Room+t.Room, s.Exceeded+t.Exceeded
 }
 
 // status judges the sum of a window.

@@ -57,8 +57,8 @@ type VelocityIndicator struct {
 	Seconds int64 `json:"seconds"`
 }
 
-// A BaselineIndicator counts check-ins; as many are good as bought, measured
-// against what the venue itself used to sell. See [Baseline].
+// A BaselineIndicator counts check-ins; as many are good as bought within
+// [BaselineTime], measured against what the venue itself used to sell. See [Baseline].
 type BaselineIndicator struct {
 	Days int `json:"days"` // how far back the baseline looks
 }
@@ -193,6 +193,10 @@ func (g GaugeIndicator) validate() error {
 	}
 	return g.Selector.Validate()
 }
+
+// Central reports whether only the centre can count the indicator: it alone knows
+// when a node was silent, and when an incident ended everywhere.
+func (i Indicator) Central() bool { return i.Contact != nil || i.Recovery != nil }
 
 // durable reports whether the source keeps its facts until they are read, so
 // that minutes nobody watched can still be counted afterwards.

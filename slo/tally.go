@@ -27,10 +27,13 @@ type TallyOptions struct {
 	// Batch is the most minutes one look closes, 1440 by default: after a long
 	// absence several looks catch up.
 	Batch int
+	// Lag is how long after its end a minute stays open, because its events are
+	// known only later; 0 by default.
+	Lag time.Duration
 }
 
 func (o TallyOptions) withDefaults() (TallyOptions, error) {
-	if o.Horizon < 0 || o.Revise < 0 || o.Lapse < 0 || o.Absence < 0 || o.Batch < 0 {
+	if o.Horizon < 0 || o.Revise < 0 || o.Lapse < 0 || o.Absence < 0 || o.Batch < 0 || o.Lag < 0 {
 		return o, errors.New("tally options must not be negative")
 	}
 	set := func(d *time.Duration, to time.Duration) {
@@ -83,8 +86,8 @@ func (e Emission) Empty() bool { return len(e.Buckets) == 0 && len(e.State) == 0
 // by their own time, revises the open minute every ten seconds, closes minutes as
 // they pass, and revises closed ones when events come late.
 //
-// A journey nobody ran leaves a gap: minutes without any watching become [Gap]
-// buckets. Outcomes have no gap: edgecore kept them, so a minute stays open until
+// A journey nobody ran, or a counter nobody read, leaves a gap: minutes without any
+// watching become [Gap] buckets. Outcomes have no gap: edgecore kept them, so a minute stays open until
 // the ledger was read past its end and is then measured.
 //
 // Counts of outcomes are kept for good, an hour to a key (some 2 MB a year), so
@@ -148,16 +151,32 @@ func (t *Tally) Objective() Objective { return t.o }
 // Observe counts one event into the minute of its own time. After an error
 // nothing was counted: the stored counts of that hour could not be read.
 func (t *Tally) Observe(at time.Time, good bool) error {
-	m := MinuteOf(at)
-	c, err := t.cell(m)
+	n := Counts{Total: 1}
+	if good {
+		n.Good = 1
+	}
+	return t.Add(MinuteOf(at), n)
+}
+
+// ErrCounts means that events cannot be counted: they are negative, more good than
+// there are, or more than a minute can hold.
+var ErrCounts = errors.New("these counts cannot be true")
+
+// Add counts events of one minute. After an error nothing was counted: it is
+// [ErrCounts], or the stored counts of that hour could not be read.
+func (t *Tally) Add(minute int64, n Counts) error {
+	if n.Good < 0 || n.Total < n.Good || n.Total > MaxCount {
+		return fmt.Errorf("tally of %s: %w: good %d, total %d", t.o.Name, ErrCounts, n.Good, n.Total)
+	}
+	c, err := t.cell(minute)
 	if err != nil {
 		return err
 	}
-	c.total++
-	if good {
-		c.good++
+	if c.total > MaxCount-n.Total {
+		return fmt.Errorf("tally of %s: %w: minute %d already has %d events and %d come", t.o.Name, ErrCounts, minute, c.total, n.Total)
 	}
-	t.stage(m, c)
+	c.good, c.total = c.good+n.Good, c.total+n.Total
+	t.stage(minute, c)
 	t.counted = true
 	return nil
 }
@@ -277,7 +296,7 @@ func (t *Tally) pass(l Look, now int64) error {
 		return nil // what could not be stored yet must not pile up
 	}
 	from := max(t.head.next, now-int64(t.opts.Absence/time.Minute))
-	to := max(from, min(now, from+int64(t.opts.Batch)))
+	to := max(from, min(now-t.lag(), from+int64(t.opts.Batch)))
 	for m := from; m < to; m++ {
 		c, err := t.cell(m)
 		if err != nil {
@@ -290,6 +309,9 @@ func (t *Tally) pass(l Look, now int64) error {
 	t.head.next = to
 	return nil
 }
+
+// lag is [TallyOptions.Lag] in minutes, begun ones whole.
+func (t *Tally) lag() int64 { return int64((t.opts.Lag + time.Minute - 1) / time.Minute) }
 
 // emit tells every staged minute that is due, and hands out the state when
 // something must be stored.
@@ -329,7 +351,9 @@ func (t *Tally) tell(m int64) Bucket {
 	c.revision = t.committed(m).revision + 1 + t.attempts
 	c.epoch = t.head.epoch
 	c.open = m >= t.head.next
-	c.gap = !c.open && !t.o.Indicator.durable() && c.total == 0 && c.watchedMS == 0 && !c.failing && !c.passing
+	// That its journey passes says that a journey ran, but not what a counter did.
+	ran := c.failing || c.passing && t.o.Indicator.Journey != nil
+	c.gap = !c.open && !t.o.Indicator.durable() && c.total == 0 && c.watchedMS == 0 && !ran
 	t.staged[m] = c
 	return c.bucket(t.o, m)
 }

@@ -323,3 +323,78 @@ func TestTallyBucketsForTheNodesOwnPage(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// A minute whose events are known only later stays open for so long, and is told as
+// closed then.
+func TestLag(t *testing.T) {
+	n := newNode(t, checkout(0), slo.TallyOptions{Lag: 3 * time.Minute})
+	n.journey = slo.JourneyPassing
+	n.run(2 * time.Minute)
+	n.observe(slo.MinuteStart(1000), true)
+	n.run(90 * time.Second)
+	n.want(1000, 1001, map[int64]fact{1000: {Good: 1, Total: 1, Observed: 50, State: slo.Measured, Open: true}})
+	n.run(time.Minute)
+	n.want(1000, 1002, map[int64]fact{
+		1000: {Good: 1, Total: 1, Observed: 50, State: slo.Measured},
+		1001: {Observed: 60, State: slo.Measured, Silence: slo.Quiet, Open: true},
+	})
+}
+
+// Counts that cannot be true are refused and change nothing.
+func TestAddRefusesWhatCannotBe(t *testing.T) {
+	n := newNode(t, checkout(0), slo.TallyOptions{})
+	if err := n.tally.Add(1000, slo.Counts{Good: 3, Total: slo.MaxCount}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []slo.Counts{{Good: -1, Total: 1}, {Good: 2, Total: 1}, {Total: slo.MaxCount + 1}, {Total: 1}} {
+		if err := n.tally.Add(1000, c); !errors.Is(err, slo.ErrCounts) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	n.tick()
+	if b := n.centre[1000]; b.Good != 3 || b.Total != slo.MaxCount {
+		t.Errorf("the minute is %+v", b)
+	}
+}
+
+// After a long absence minutes are closed a day at a look. What was counted into one
+// of them meanwhile stays, and what is kept of them goes once they are closed.
+func TestCountsIntoALongAbsenceStay(t *testing.T) {
+	n := newNode(t, journey(), slo.TallyOptions{})
+	n.journey = slo.JourneyPassing
+	n.run(time.Minute)
+	before := slo.MinuteOf(n.now)
+	n.pass(7 * 24 * time.Hour)
+	n.boot()
+	if oldest := n.tally.Oldest(); oldest > before {
+		t.Errorf("after a restart minutes from %d can be counted into, want %d", oldest, before)
+	}
+	want := map[int64]int64{}
+	for m := before + 10; m < slo.MinuteOf(n.now); m += 30 {
+		want[m] = 3
+		if err := n.tally.Add(m, slo.Counts{Good: 2, Total: 3}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.run(5 * time.Minute)
+	n.boot()
+	n.run(time.Minute)
+	got := map[int64]int64{}
+	for m, b := range n.centre {
+		if b.Total > 0 {
+			got[m] = b.Total
+		}
+		if b.Open && m < slo.MinuteOf(n.now) {
+			t.Errorf("minute %d is open still: %+v", m, b)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("events by minute (-want +got):\n%s", diff)
+	}
+	if len(n.disk) > 55 {
+		t.Errorf("%d keys are kept for a horizon of 48 hours", len(n.disk))
+	}
+	if oldest := n.tally.Oldest(); oldest < slo.MinuteOf(n.now.Add(-50*time.Hour)) {
+		t.Errorf("minutes from %d can be counted into, though they are closed and forgotten", oldest)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -84,7 +85,8 @@ func (t *Tally) committed(m int64) cell { return t.hours[hourOf(m)][m] }
 func (t *Tally) stage(m int64, c cell) { t.staged[m] = c }
 
 // state adds to e what must be stored with it: the head and the hours touched.
-// Hours of sources that keep nothing are deleted once they leave the horizon.
+// Hours of sources that keep nothing are deleted once they are closed and leave the
+// horizon.
 func (t *Tally) state(e *Emission) {
 	e.State = map[string][]byte{headKey(t.o.Hash): encodeHead(t.head)}
 	touched := map[int64]map[int64]cell{}
@@ -98,29 +100,46 @@ func (t *Tally) state(e *Emission) {
 		}
 		touched[h][m] = c
 	}
-	keep := t.horizonHours()
+	oldest := t.oldest(t.head)
 	for h, cells := range touched {
-		if t.o.Indicator.durable() || h >= hourOf(t.head.current)-keep {
+		if t.o.Indicator.durable() || h >= oldest {
 			e.State[hourKey(t.o.Hash, h)] = encodeHour(h, cells)
 		}
 	}
 	if t.o.Indicator.durable() || !t.saved.started {
 		return
 	}
-	for h := hourOf(t.saved.current) - keep; h < hourOf(t.head.current)-keep && len(e.State) < 1000; h++ {
-		if _, again := touched[h]; !again {
-			e.State[hourKey(t.o.Hash, h)] = nil
-		}
+	for h := t.oldest(t.saved); h < oldest && len(e.State) < 1000; h++ {
+		e.State[hourKey(t.o.Hash, h)] = nil
 	}
 }
 
 func (t *Tally) horizonHours() int64 { return max(1, int64(t.opts.Horizon/time.Hour)) }
 
-// evict drops hours outside the horizon from memory; they are stored.
+// oldest is the first hour that is kept in memory: within the horizon or, of sources
+// that keep nothing, not closed yet.
+func (t *Tally) oldest(at head) int64 {
+	h := hourOf(at.current) - t.horizonHours()
+	if !t.o.Indicator.durable() {
+		h = min(h, hourOf(at.next))
+	}
+	return h
+}
+
+// Oldest is the first minute into which events may be counted: what was told of the
+// minutes before may be forgotten. Outcomes may be counted into any.
+func (t *Tally) Oldest() int64 {
+	if t.o.Indicator.durable() || !t.head.started {
+		return math.MinInt64
+	}
+	return t.oldest(t.head) * 60
+}
+
+// evict drops from memory hours that are stored or not needed any more.
 func (t *Tally) evict() {
-	now := hourOf(t.head.current)
+	oldest, newest := t.oldest(t.head), hourOf(t.head.current)+t.horizonHours()
 	for h := range t.hours {
-		if d := now - h; d > t.horizonHours() || -d > t.horizonHours() {
+		if h < oldest || h > newest {
 			delete(t.hours, h)
 		}
 	}
@@ -251,6 +270,18 @@ func (r *reader) uvarint(limit uint64) uint64 {
 	}
 	r.raw = r.raw[n:]
 	return v
+}
+
+// text reads a string behind its length.
+func (r *reader) text() string {
+	n := r.uvarint(uint64(len(r.raw)))
+	if r.bad || n > uint64(len(r.raw)) {
+		r.bad, r.raw = true, nil
+		return ""
+	}
+	s := string(r.raw[:n])
+	r.raw = r.raw[n:]
+	return s
 }
 
 func (r *reader) uint32() uint32 { return uint32(r.uvarint(1<<32 - 1)) }

@@ -72,6 +72,14 @@ func NewTrack(o Objective, spans []Span, windows ...time.Duration) (*Track, erro
 	return t, nil
 }
 
+// Expect says anew who is expected when.
+func (t *Track) Expect(spans []Span) {
+	t.roster = newRoster(spans)
+	if t.o.Budgeting.Sliced() {
+		t.rebuild()
+	}
+}
+
 // Now is the minute that time was last advanced to.
 func (t *Track) Now() int64 { return t.now }
 
@@ -293,7 +301,11 @@ func (t *Track) planned(from, to int64) []Minutes {
 		return nil
 	}
 	if from < t.planAt[0] || to > t.planAt[1] {
-		a, b := min(from, t.now-t.longest-7*dayMinutes), max(to, t.now+2*dayMinutes)
+		now := t.now
+		if !t.started { // then it is no time, and all since 1970 would be planned
+			now = to
+		}
+		a, b := min(from, now-t.longest-7*dayMinutes), max(to, now+2*dayMinutes)
 		t.plan, t.planAt = t.o.Excluded(a, b), [2]int64{a, b}
 	}
 	i, _ := slices.BinarySearchFunc(t.plan, from, func(s Minutes, m int64) int { return int(min(1, max(-1, s.To-1-m))) })

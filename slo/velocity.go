@@ -1,11 +1,8 @@
 package slo
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 )
 
@@ -14,14 +11,24 @@ import (
 // not bad yet, so that doors that open do not look like a failure. The event is
 // counted in the minute of the check-in.
 //
-// What it waits for is bounded, as is the time. It does no I/O and is not safe for
-// concurrent use.
+// What it waits for is bounded, as is the time. What must be stored is kept by the
+// minute, so that a guest more or less costs the minute's few bytes. It does no I/O
+// but the load function it is given and is not safe for concurrent use.
 type Velocity struct {
 	within  time.Duration
 	most    int
-	waiting map[string]time.Time // check-ins by guest
-	early   map[string]time.Time // purchases whose check-in was not read yet
+	guests  map[string]guest
+	minutes map[int64]map[string]struct{} // guests by the minute of their time
+	count   [2]int                        // guests by whether they are early
 	dropped int64
+	dirty   map[int64]struct{} // minutes changed since the last commit
+	counted bool               // dropped changed since
+}
+
+// guest is one who is waited for, or whose check-in was not read yet.
+type guest struct {
+	atMS  int64 // of the check-in or, if early, of the purchase
+	early bool
 }
 
 // Visit is one check-in of which it is known whether it bought in time.
@@ -31,43 +38,61 @@ type Visit struct {
 }
 
 // NewVelocity returns a velocity that waits for at most so many guests at once:
-// beyond, the oldest is given up and counted in Dropped.
-func NewVelocity(i VelocityIndicator, most int) (*Velocity, error) {
+// beyond, the oldest is given up and counted in Dropped. It continues from what load
+// returns of the keys that [Velocity.State] asked to store, nil for none; load itself
+// may be nil.
+func NewVelocity(i VelocityIndicator, most int, load func(key string) ([]byte, error)) (*Velocity, error) {
 	if err := (Indicator{Velocity: &i}).Validate(); err != nil {
 		return nil, fmt.Errorf("velocity: %w", err)
 	}
 	if most < 1 {
 		return nil, errors.New("velocity: room for no guest; allow at least 1")
 	}
-	return &Velocity{within: seconds(i.Seconds), most: most, waiting: map[string]time.Time{}, early: map[string]time.Time{}}, nil
+	v := &Velocity{
+		within: seconds(i.Seconds), most: most, guests: map[string]guest{}, minutes: map[int64]map[string]struct{}{},
+		dirty: map[int64]struct{}{},
+	}
+	if load == nil {
+		return v, nil
+	}
+	if err := v.restore(load); err != nil {
+		return nil, fmt.Errorf("velocity: %w", err)
+	}
+	return v, nil
 }
 
 // CheckIn notes a guest's check-in. It is known at once if the purchase was read
 // before it. A guest who checks in again before buying is one check-in, the first.
-func (v *Velocity) CheckIn(guest string, at time.Time) (Visit, bool) {
-	if bought, ok := v.early[guest]; ok {
-		delete(v.early, guest)
-		return Visit{at, v.inTime(at, bought)}, true
+func (v *Velocity) CheckIn(name string, at time.Time) (Visit, bool) {
+	g, known := v.guests[name]
+	switch {
+	case known && g.early:
+		v.remove(name, g)
+		return Visit{at, v.inTime(at, time.UnixMilli(g.atMS))}, true
+	case known && at.UnixMilli() >= g.atMS:
+		return Visit{}, false
+	case known:
+		v.remove(name, g)
 	}
-	if first, ok := v.waiting[guest]; !ok || at.Before(first) {
-		v.waiting[guest] = at
-		v.dropped += shrinkTo(v.waiting, v.most)
-	}
+	v.add(name, guest{atMS: at.UnixMilli()})
 	return Visit{}, false
 }
 
 // Bought notes a guest's purchase; a second one means nothing.
-func (v *Velocity) Bought(guest string, at time.Time) (Visit, bool) {
-	in, ok := v.waiting[guest]
-	if !ok {
-		if old, twice := v.early[guest]; !twice || at.Before(old) {
-			v.early[guest] = at
-			shrinkTo(v.early, v.most)
-		}
+func (v *Velocity) Bought(name string, at time.Time) (Visit, bool) {
+	g, known := v.guests[name]
+	switch {
+	case known && !g.early:
+		v.remove(name, g)
+		in := time.UnixMilli(g.atMS).UTC()
+		return Visit{in, v.inTime(in, at)}, true
+	case known && at.UnixMilli() >= g.atMS:
 		return Visit{}, false
+	case known:
+		v.remove(name, g)
 	}
-	delete(v.waiting, guest)
-	return Visit{in, v.inTime(in, at)}, true
+	v.add(name, guest{atMS: at.UnixMilli(), early: true})
+	return Visit{}, false
 }
 
 // inTime allows for clocks of tills that differ: a purchase before its check-in
@@ -77,53 +102,76 @@ func (v *Velocity) inTime(in, bought time.Time) bool { return bought.Sub(in) <= 
 // Pass says that everything before read has been read, and returns the check-ins
 // that did not buy in time, oldest first.
 func (v *Velocity) Pass(read time.Time) []Visit {
+	over := read.Add(-v.within).UnixMilli() // before it, time is up
 	var out []Visit
-	for guest, in := range v.waiting {
-		if read.Sub(in) > v.within {
-			delete(v.waiting, guest)
-			out = append(out, Visit{At: in})
+	for _, m := range v.before(minuteOfMS(over) + 1) {
+		for _, name := range v.byTime(m) {
+			g := v.guests[name]
+			if g.atMS >= over {
+				continue
+			}
+			v.remove(name, g)
+			if !g.early {
+				out = append(out, Visit{At: time.UnixMilli(g.atMS).UTC()})
+			}
 		}
 	}
-	maps.DeleteFunc(v.early, func(_ string, at time.Time) bool { return read.Sub(at) > v.within })
-	slices.SortFunc(out, func(a, b Visit) int { return a.At.Compare(b.At) })
 	return out
 }
 
 // Waiting is how many check-ins are not known yet.
-func (v *Velocity) Waiting() int { return len(v.waiting) }
+func (v *Velocity) Waiting() int { return v.count[0] }
 
 // Dropped is how many check-ins were given up for want of room.
 func (v *Velocity) Dropped() int64 { return v.dropped }
 
-// shrinkTo drops the oldest until no more than most are left.
-func shrinkTo(m map[string]time.Time, most int) (dropped int64) {
-	for len(m) > most {
-		oldest := slices.MinFunc(slices.Collect(maps.Keys(m)), func(a, b string) int { return m[a].Compare(m[b]) })
-		delete(m, oldest)
-		dropped++
+func (v *Velocity) add(name string, g guest) {
+	v.put(name, g)
+	v.dirty[minuteOfMS(g.atMS)] = struct{}{}
+	if v.count[index(g.early)] > v.most {
+		v.dropOldest(g.early)
 	}
-	return dropped
 }
 
-type velocityState struct {
-	Waiting map[string]time.Time `json:"waiting,omitempty"`
-	Early   map[string]time.Time `json:"early,omitempty"`
-	Dropped int64                `json:"dropped,omitempty"`
-}
-
-// MarshalJSON is the state to store.
-func (v *Velocity) MarshalJSON() ([]byte, error) {
-	return json.Marshal(velocityState{v.waiting, v.early, v.dropped})
-}
-
-// UnmarshalJSON continues what was stored. After an error nothing changed.
-func (v *Velocity) UnmarshalJSON(raw []byte) error {
-	var s velocityState
-	if err := json.Unmarshal(raw, &s); err != nil {
-		return fmt.Errorf("stored velocity: %w", err)
+func (v *Velocity) put(name string, g guest) {
+	m := minuteOfMS(g.atMS)
+	if v.minutes[m] == nil {
+		v.minutes[m] = map[string]struct{}{}
 	}
-	v.waiting, v.early, v.dropped = map[string]time.Time{}, map[string]time.Time{}, s.Dropped
-	maps.Copy(v.waiting, s.Waiting)
-	maps.Copy(v.early, s.Early)
-	return nil
+	v.guests[name], v.minutes[m][name] = g, struct{}{}
+	v.count[index(g.early)]++
 }
+
+func (v *Velocity) remove(name string, g guest) {
+	m := minuteOfMS(g.atMS)
+	delete(v.guests, name)
+	if delete(v.minutes[m], name); len(v.minutes[m]) == 0 {
+		delete(v.minutes, m)
+	}
+	v.count[index(g.early)]--
+	v.dirty[m] = struct{}{}
+}
+
+// dropOldest gives the oldest guest of a sort up.
+func (v *Velocity) dropOldest(early bool) {
+	for _, m := range v.before(1 << 62) {
+		for _, name := range v.byTime(m) {
+			if g := v.guests[name]; g.early == early {
+				v.remove(name, g)
+				if !early {
+					v.dropped, v.counted = v.dropped+1, true
+				}
+				return
+			}
+		}
+	}
+}
+
+func index(early bool) int {
+	if early {
+		return 1
+	}
+	return 0
+}
+
+func minuteOfMS(ms int64) int64 { return floorDiv(ms, 60_000) }

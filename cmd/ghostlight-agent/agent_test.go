@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -242,10 +243,20 @@ func TestAgentWatchesHealsAndLosesNothing(t *testing.T) {
 	e.sell(5, true)
 	p.await("outcomes are in the buffer", func() bool { return p.status().Edgecore.Cursor == 16 })
 	heals := len(p.status().Heals.Recent)
+	fired, failed := known(p.status())
+	if len(fired) == 0 || len(failed) < 2 {
+		t.Errorf("%d alerts fire and %d incidents are known; want some of the sale that failed and of the journey", len(fired), len(failed))
+	}
 	p.kill()
 	e.sell(4, true)
 	p = start(t, file, pageAddr)
 	p.await("it goes on where it was", func() bool { s := p.status(); return s.Edgecore.Cursor == 20 && len(s.Heals.Recent) == heals })
+	stillFired, stillFailed := known(p.status())
+	for _, id := range append(stillFired, stillFailed...) {
+		if !slices.Contains(fired, id) && !slices.Contains(failed, id) {
+			t.Errorf("%s began when the agent started again", id)
+		}
+	}
 	f.setDown(false)
 	p.await("the uplink is back", func() bool { return p.status().Uplink.Up })
 
@@ -267,6 +278,9 @@ func TestAgentWatchesHealsAndLosesNothing(t *testing.T) {
 	f.mu.Unlock()
 	if good, total := f.total("checkout"); good != 19 || total != 20 {
 		t.Errorf("checkout is %d of %d, want 19 of 20", good, total)
+	}
+	if n := f.count("slo.incident"); n < len(failed) {
+		t.Errorf("%d records of %d incidents arrived", n, len(failed))
 	}
 	if v, _ := f.value("edgecore_payments_total", "job=edgecore"); v != 20 {
 		t.Errorf("last revenue counter is %v, want 20", v)
@@ -345,6 +359,17 @@ func TestCommandLine(t *testing.T) {
 			t.Errorf("%q: said %q, error %v", tc.args, out.String(), err)
 		}
 	}
+}
+
+// known lists the keys of what fires and of the incidents.
+func known(s page.Status) (fired, failed []string) {
+	for _, a := range s.Alerts {
+		fired = append(fired, a.ID)
+	}
+	for _, i := range s.Incidents {
+		failed = append(failed, i.ID)
+	}
+	return fired, failed
 }
 
 func sendOTLP(t *testing.T, addr string) {

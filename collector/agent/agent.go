@@ -144,6 +144,7 @@ func (n *node) run(ctx context.Context, ln net.Listener) error {
 	g.Go(func() error { return n.tail.Run(gctx) })
 	g.Go(func() error { return n.monitor.Run(gctx) })
 	g.Go(func() error { return n.healer.Run(gctx) })
+	g.Go(func() error { return n.incidents.Run(gctx) })
 	g.Go(func() error { return n.watch(gctx) })
 	g.Go(func() error { return n.tidy(gctx) })
 	g.Go(func() error { return daemon.Serve(gctx, ln, n.page) })
@@ -169,6 +170,7 @@ func (n *node) settle(ctx context.Context) {
 	if err := n.book.Settle(ctx); err != nil {
 		n.log.Warn("the last SLI buckets could not be stored", "err", err)
 	}
+	n.incidents.Step(ctx) //nolint:errcheck // said by the room; what is not stored comes of the buckets again
 }
 
 // sendRest gives the forwarder a moment to empty the buffer.

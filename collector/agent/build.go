@@ -20,6 +20,7 @@ import (
 	"ghostlight/collector/config"
 	"ghostlight/collector/heal"
 	"ghostlight/collector/health"
+	"ghostlight/collector/incidents"
 	"ghostlight/collector/journeys"
 	"ghostlight/collector/lanes"
 	"ghostlight/collector/outcomes"
@@ -28,6 +29,7 @@ import (
 	"ghostlight/collector/sli"
 	"ghostlight/collector/store"
 	"ghostlight/collector/tail"
+	engine "ghostlight/healthscore/heal"
 	"ghostlight/internal/daemon"
 	"ghostlight/slo"
 	"ghostlight/synthetics"
@@ -35,22 +37,23 @@ import (
 
 // node is the rooms of a running agent, wired.
 type node struct {
-	cfg      *config.Config
-	log      *slog.Logger
-	pageURL  string
-	started  time.Time
-	queue    *queue.Queue
-	sink     *store.Sink
-	tail     *tail.Tail
-	scraper  *scrape.Scraper
-	journeys *journeys.Room
-	outcomes *outcomes.Reader // nil without edgecore
-	book     *sli.Book
-	monitor  *health.Monitor
-	healer   *heal.Healer
-	forward  *forward.Forwarder
-	page     http.Handler
-	merged   atomic.Int64 // blocks that became part of larger ones
+	cfg       *config.Config
+	log       *slog.Logger
+	pageURL   string
+	started   time.Time
+	queue     *queue.Queue
+	sink      *store.Sink
+	tail      *tail.Tail
+	scraper   *scrape.Scraper
+	journeys  *journeys.Room
+	outcomes  *outcomes.Reader // nil without edgecore
+	book      *sli.Book
+	monitor   *health.Monitor
+	healer    *heal.Healer
+	incidents *incidents.Room
+	forward   *forward.Forwarder
+	page      http.Handler
+	merged    atomic.Int64 // blocks that became part of larger ones
 
 	mu   sync.Mutex
 	held func() // ends the hold of the last flush; guarded by mu
@@ -59,8 +62,9 @@ type node struct {
 // build makes the rooms around an open buffer, each from the ones before.
 func (a *Agent) build(ctx context.Context, q *queue.Queue, addr string) (*node, error) {
 	n := &node{cfg: a.cfg, log: a.log, pageURL: "http://" + addr, started: time.Now(), queue: q}
+	reading := context.WithoutCancel(ctx) // what a stop stores needs what was stored
 	load := func(key string) ([]byte, error) {
-		found, err := q.State(ctx, key)
+		found, err := q.State(reading, key)
 		return found[key], err
 	}
 	for _, step := range []func() error{
@@ -72,6 +76,7 @@ func (a *Agent) build(ctx context.Context, q *queue.Queue, addr string) (*node, 
 		n.buildMonitor,
 		func() error { return n.buildOutcomes(load) },
 		func() error { return n.buildHealer(load) },
+		func() error { return n.buildIncidents(ctx) },
 		n.buildForwarder,
 		func() error { return n.buildPage(a) },
 	} {
@@ -89,6 +94,9 @@ func (n *node) buildSink() error {
 	}
 	n.sink, err = store.New(store.Options{
 		Queue: n.queue, Lanes: chooser, Log: n.log,
+		Beside: func(ctx context.Context, series []delta.Series, put func(queue.Commit) error) error {
+			return n.book.Series(ctx, series, put)
+		},
 		Tap:    func(b delta.Batch) { n.monitor.Tap(b) },
 		Traces: func(td ptrace.Traces) { n.tail.Traces(td) },
 		Logs:   func(ld plog.Logs) { n.tail.Logs(ld) },
@@ -132,6 +140,7 @@ func (n *node) buildBook(load func(string) ([]byte, error)) error {
 		Objectives: n.cfg.AllObjectives(), Commit: n.sink, Load: load, Log: n.log,
 		OutcomesSeen: n.outcomesSeen,
 		Evidence:     func(name string) slo.Evidence { return n.journeys.Evidence(name) },
+		Told:         func(o slo.Objective, buckets []slo.Bucket) { n.incidents.Told(o, buckets) },
 	})
 	return err
 }
@@ -158,7 +167,7 @@ func (n *node) buildJourneys() error {
 func (n *node) buildMonitor() error {
 	o := health.Options{
 		Edgecore: n.cfg.Edgecore != nil, DataDir: n.cfg.DataDir, Commit: n.sink, Views: n.journeys.Views,
-		OutcomesSeen: n.outcomesSeen, Seed: n.seed(), Log: n.log,
+		OutcomesSeen: n.outcomesSeen, PowerSupplies: n.cfg.Host.PowerSupplies, Seed: n.seed(), Log: n.log,
 		ClockOffset: func() (time.Duration, bool) {
 			st := n.forward.Status()
 			return st.ClockOffset, st.ClockKnown && st.Up
@@ -215,6 +224,26 @@ func (n *node) buildHealer(load func(string) ([]byte, error)) error {
 	return err
 }
 
+func (n *node) buildIncidents(ctx context.Context) error {
+	o := incidents.Options{
+		Source: n.cfg.Node.Source(), Book: n.book, Views: n.journeys.Views, Commit: n.sink, Log: n.log,
+		Load: func(prefix string) (map[string][]byte, error) { return n.queue.State(ctx, prefix) },
+		Heals: func() []engine.Audit {
+			records, _ := n.healer.Recent()
+			return records
+		},
+	}
+	if r := n.cfg.Heal.Restart; r != nil {
+		o.Failures = r.Failures
+	}
+	if n.cfg.Edgecore != nil {
+		o.Edgecore, o.Backlog = n.monitor.EdgecoreUp, n.monitor.Unsettled
+	}
+	var err error
+	n.incidents, err = incidents.New(o)
+	return err
+}
+
 // verify proves a heal: the failing journey passes or, without journeys, edgecore
 // answers its scrape again.
 func (n *node) verify(ctx context.Context) error {
@@ -227,7 +256,7 @@ func (n *node) verify(ctx context.Context) error {
 func (n *node) buildForwarder() error {
 	var err error
 	n.forward, err = forward.New(forward.Options{
-		URL: n.cfg.Fleet.URL, Token: n.cfg.Fleet.Token, Queue: n.queue, Memory: n.queue, Info: n.heartbeat, Log: n.log,
+		URL: n.cfg.Fleet.URL, Token: n.cfg.Fleet.Token, Queue: n.queue, Memory: n.queue, Info: n.heartbeat, Calendar: n.incidents.Calendar, Log: n.log,
 		Bandwidth: forward.Bandwidth{PerSecond: int64(n.cfg.Fleet.Bandwidth.BytesPerSecond), PerDay: int64(n.cfg.Fleet.Bandwidth.BytesPerDay)},
 	})
 	return err
@@ -236,7 +265,7 @@ func (n *node) buildForwarder() error {
 func (n *node) heartbeat() wire.Heartbeat {
 	return wire.Heartbeat{
 		Session: n.queue.Session(), Lanes: n.queue.Stats(), Version: daemon.Version, PageURL: n.pageURL,
-		StartMS: n.started.UnixMilli(), Restarts: n.queue.Restarts(),
+		StartMS: n.started.UnixMilli(), Restarts: n.queue.Restarts(), Battery: n.monitor.Battery(),
 	}
 }
 

@@ -12,17 +12,15 @@ import (
 	"ghostlight/slo"
 )
 
-// pageMinutes is how far back the page shows objectives.
-const pageMinutes = 60
-
 // status puts together what the rooms know.
 func (n *node) status() page.Status {
-	readings := n.monitor.Readings()
+	readings, watched := n.monitor.Readings(), n.incidents.View()
 	return page.Status{
 		Source: n.cfg.Node.Source(), Session: strconv.FormatUint(uint64(n.queue.Session()), 10), Version: daemon.Version,
 		NowMS: time.Now().UnixMilli(), StartMS: n.started.UnixMilli(),
 		Uplink: n.uplink(), Lanes: n.lanes(), Health: n.health(), Journeys: n.journeyStatus(), Heals: n.heals(),
-		Objectives: n.objectives(), Targets: n.targets(), Edgecore: n.edgecore(readings),
+		Objectives: n.objectives(watched), Alerts: n.alerts(watched), Incidents: n.incidentStatus(watched), Shows: shows(watched),
+		Targets: n.targets(), Edgecore: n.edgecore(readings),
 		Tail: n.tailStatus(),
 		Host: page.Host{
 			CPUBusy: value(readings, healthscore.CPUBusyRatio), MemoryUsed: value(readings, healthscore.MemoryUsedRatio),
@@ -140,38 +138,6 @@ func (n *node) targets() []page.Target {
 			t.LastMS = s.At.UnixMilli()
 		}
 		out = append(out, t)
-	}
-	return out
-}
-
-// objectives judges the last hour of this node alone.
-func (n *node) objectives() []page.Objective {
-	to := slo.MinuteOf(time.Now()) + 1
-	from := to - pageMinutes
-	out := []page.Objective{}
-	for i, o := range n.book.Objectives() {
-		obj := page.Objective{
-			Name: o.Name, DisplayName: o.DisplayName, Target: o.Target, Source: o.Indicator.String(),
-			FromMS: from * 60_000, ToMS: to * 60_000, Minutes: []page.Minute{},
-		}
-		buckets, err := n.book.Buckets(i, from, to)
-		if err != nil {
-			buckets = nil // the counts of that hour cannot be read: shown as pending
-		}
-		each := func(yield func(string, slo.Bucket) bool) {
-			for _, b := range buckets {
-				if !yield(n.cfg.Node.Name, b) {
-					return
-				}
-			}
-		}
-		st := slo.Evaluate(o, []string{n.cfg.Node.Name}, from, to, each)
-		obj.Good, obj.Total, obj.Known, obj.SLI = st.Good, st.Total, st.Known, st.SLI
-		obj.Measured, obj.Gap, obj.Pending = st.Coverage.Measured, st.Coverage.Gap, st.Coverage.Pending
-		for _, b := range buckets {
-			obj.Minutes = append(obj.Minutes, page.Minute{StartMS: b.Minute * 60_000, Good: b.Good, Total: b.Total, State: stateOf(b)})
-		}
-		out = append(out, obj)
 	}
 	return out
 }

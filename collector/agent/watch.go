@@ -52,7 +52,9 @@ func (n *node) gather(ctx context.Context, at int64) error {
 	n.tail.Gather(g)
 	n.journeys.Gather(g)
 	n.monitor.Gather(g)
+	n.book.Gather(g)
 	n.healer.Gather(g)
+	n.incidents.Gather(g)
 	return n.sink.Write(ctx, g.Batch())
 }
 
@@ -80,6 +82,7 @@ func (n *node) flush(ctx context.Context, hold time.Duration) (page.Flushed, err
 	note(n.tail.Flush(ctx))
 	note(n.gather(ctx, time.Now().UnixMilli()))
 	note(n.book.Settle(ctx))
+	note(n.incidents.Step(ctx))
 	release, err := n.sink.Hold(ctx)
 	if err != nil {
 		return res, err

@@ -120,6 +120,8 @@ type Host struct {
 	Enabled bool `yaml:"enabled"`
 	// Interval between readings, at least 1s.
 	Interval strictyaml.Duration `yaml:"interval"`
+	// PowerSupplies is the folder in which the system lists its batteries, as Linux does in /sys/class/power_supply.
+	PowerSupplies string `yaml:"power_supplies"`
 }
 
 // OTLP holds the addresses of the OpenTelemetry doors; an empty one is closed.

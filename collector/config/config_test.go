@@ -65,7 +65,7 @@ func TestDefaults(t *testing.T) {
 scrape: {interval: 5s, targets: [{job: a, url: "http://x/m"}]}
 edgecore: {url: "http://e:1/", admin_url: "http://e:2", admin_token: t, synthetic_key: "01234567890123456789012345678901"}
 journeys: [{shipped: revenue-path}]
-objectives: [{shipped: checkout}]
+objectives: [{shipped: checkout}, {shipped: venue}]
 heal: {systemd: true, restart: {unit: u}, cache_repair: {}}
 `))
 	if err != nil {
@@ -81,7 +81,7 @@ heal: {systemd: true, restart: {unit: u}, cache_repair: {}}
 	if diff := cmp.Diff(map[string]string{"base": "http://e:1", "relay": "ws://e:1/v1/relay"}, c.Vars()); diff != "" {
 		t.Error(diff)
 	}
-	if len(c.AllJourneys()) != 1 || len(c.AllObjectives()) != 2 {
+	if len(c.AllJourneys()) != 1 || len(c.AllObjectives()) != 12 {
 		t.Errorf("%d journeys, %d objectives", len(c.AllJourneys()), len(c.AllObjectives()))
 	}
 }

@@ -13,7 +13,7 @@ func Default() Config {
 	return Config{
 		Page:        Page{Listen: "127.0.0.1:7500"},
 		Scrape:      Scrape{Interval: strictyaml.Duration(15 * time.Second), Timeout: strictyaml.Duration(10 * time.Second)},
-		Host:        Host{Enabled: true, Interval: strictyaml.Duration(15 * time.Second)},
+		Host:        Host{Enabled: true, Interval: strictyaml.Duration(15 * time.Second), PowerSupplies: "/sys/class/power_supply"},
 		OTLP:        OTLP{GRPC: "127.0.0.1:4317", HTTP: "127.0.0.1:4318"},
 		Tail:        defaultTail(),
 		Buffer:      Buffer{DiskBudget: 1 << 30, RevenueReserve: 64 << 20},

@@ -21,6 +21,7 @@ import (
 const (
 	ShippedRevenuePath = "revenue-path" // the journey of one customer through edgecore
 	ShippedCheckout    = "checkout"     // checkout success, from outcomes and from that journey
+	ShippedVenue       = "venue"        // what else a venue can promise: latencies, cache hits, conversion, uplink and more
 )
 
 // source is an entry that is either {file: path}, {shipped: name} or a document
@@ -91,8 +92,11 @@ func (s *ObjectiveSource) load(name string, i int, data []byte) error {
 	case ok && value == ShippedCheckout:
 		s.Objectives, err = openslo.Decode(ShippedCheckout+".yaml", shippedslo.Checkout())
 		return err
+	case ok && value == ShippedVenue:
+		s.Objectives, err = openslo.Decode(ShippedVenue+".yaml", shippedslo.Venue())
+		return err
 	case ok:
-		return refuse(name, field+".shipped", at, "%q is no objective that comes with Ghostlight; allowed: %s", value, ShippedCheckout)
+		return refuse(name, field+".shipped", at, "%q is no objective that comes with Ghostlight; allowed: %s, %s", value, ShippedCheckout, ShippedVenue)
 	}
 	s.Objectives, err = openslo.Decode(name, inPlace(data, s.node))
 	return err

@@ -6,13 +6,16 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"ghostlight/buffer"
 	"ghostlight/collector/lanes"
 	"ghostlight/collector/scrape"
 	"ghostlight/internal/strictyaml"
+	"ghostlight/slo"
 	"ghostlight/synthetics"
 )
 
@@ -37,6 +40,7 @@ func (c *Config) Validate() error {
 		listener("page.listen", c.Page.Listen, false),
 		c.Scrape.validate(),
 		interval("host.interval", c.Host.Interval),
+		required("host.power_supplies", c.Host.PowerSupplies, "name the folder that lists batteries, such as /sys/class/power_supply"),
 		listener("otlp.grpc", c.OTLP.GRPC, true),
 		listener("otlp.http", c.OTLP.HTTP, true),
 		c.Lanes.validate(),
@@ -225,10 +229,10 @@ func (c *Config) crossCheck() error {
 				errs = append(errs, refuse(c.name, at, s.node, "is called %q like another; give each its own name", o.Name))
 			case ind.Validate() != nil:
 				errs = append(errs, refuse(c.name, at, s.node, "%q cannot be measured: %v", o.Name, ind.Validate()))
-			case ind.Outcome == nil && ind.Journey == nil:
-				errs = append(errs, refuse(c.name, at, s.node, "%q counts what an agent does not (%s): it counts outcomes and journeys", o.Name, ind))
-			case ind.Outcome != nil && c.Edgecore == nil:
-				errs = append(errs, refuse(c.name, at, s.node, "%q counts outcomes, which need the section edgecore", o.Name))
+			case (ind.Outcome != nil || ind.Velocity != nil || ind.Baseline != nil) && c.Edgecore == nil:
+				errs = append(errs, refuse(c.name, at, s.node, "%q counts %s, which need the section edgecore", o.Name, ind))
+			case c.unseen(ind) != "":
+				errs = append(errs, refuse(c.name, at, s.node, "%q counts the metric %s, which nothing on this node can tell: add it to scrape.targets or open a door under otlp", o.Name, c.unseen(ind)))
 			case ind.Journey != nil && !journeys[ind.Journey.Name]:
 				errs = append(errs, refuse(c.name, at, s.node, "%q counts the journey %q, which is not among journeys", o.Name, ind.Journey.Name))
 			}
@@ -236,6 +240,29 @@ func (c *Config) crossCheck() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// unseen is a metric of an indicator that can come from nowhere: not from a scrape,
+// a door or a receiver, which may bring any, and not from the host or the agent
+// itself, which are known by their names.
+func (c *Config) unseen(ind slo.Indicator) string {
+	if len(c.Scrape.Targets) > 0 || c.OTLP.GRPC != "" || c.OTLP.HTTP != "" || len(c.Extra.Receivers) > 0 {
+		return ""
+	}
+	var selectors []slo.Selector
+	switch {
+	case ind.Counter != nil:
+		selectors = slices.Concat(ind.Counter.Good, ind.Counter.Bad, ind.Counter.Total)
+	case ind.Gauge != nil:
+		selectors = []slo.Selector{ind.Gauge.Selector}
+	}
+	for _, s := range selectors {
+		own := strings.HasPrefix(s.Metric, "ghostlight_") || c.Host.Enabled && strings.HasPrefix(s.Metric, "system_")
+		if !own {
+			return s.Metric
+		}
+	}
+	return ""
 }
 
 func required(path, value, advice string) error {

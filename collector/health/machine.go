@@ -22,6 +22,9 @@ func diskUsed(dir string) (float64, bool) {
 // battery is the charge of the emptiest battery that the system lists, 0 to 1;
 // ok is false on a machine without one.
 func battery(dir string) (charge float64, ok bool) {
+	if dir == "" {
+		return 0, false
+	}
 	supplies, err := filepath.Glob(filepath.Join(dir, "*", "capacity"))
 	if err != nil {
 		return 0, false

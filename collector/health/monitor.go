@@ -56,8 +56,8 @@ type Options struct {
 	ClockOffset func() (offset time.Duration, known bool)
 	Now         func() time.Time // nil means time.Now
 	Log         *slog.Logger     // nil: silent
-	// PowerSupplies is where the system lists batteries; "" means
-	// /sys/class/power_supply.
+	// PowerSupplies is where the system lists batteries, as Linux does in
+	// /sys/class/power_supply; "" means nowhere.
 	PowerSupplies string
 	// Seed tells nodes apart. What is recorded at intervals comes with what else
 	// this node reads at its own moments.
@@ -95,9 +95,6 @@ func New(o Options) (*Monitor, error) {
 	}
 	if o.ClockOffset == nil {
 		o.ClockOffset = func() (time.Duration, bool) { return 0, false }
-	}
-	if o.PowerSupplies == "" {
-		o.PowerSupplies = "/sys/class/power_supply"
 	}
 	model := healthscore.DefaultModel(o.Edgecore)
 	if len(o.Views()) > 0 {
@@ -221,6 +218,34 @@ func (m *Monitor) Gauge(name string) *float64 {
 	return &r.Value
 }
 
+// EdgecoreUp says whether edgecore answers, if that is known.
+func (m *Monitor) EdgecoreUp() (up, known bool) {
+	m.mu.Lock()
+	r, scraped := m.readings[healthscore.EdgecoreUp]
+	m.mu.Unlock()
+	now := m.o.Now()
+	if scraped {
+		return r.Value == 1, r.Known && now.Sub(r.At).Abs() <= time.Minute
+	}
+	if m.o.Answers == nil {
+		return false, false
+	}
+	up, at := m.o.Answers()
+	return up, !at.IsZero() && (!up || now.Sub(at).Abs() <= time.Minute)
+}
+
+// Unsettled says since when edgecore's oldest sale waits for its settlement: the
+// moment of the reading when none does. It is not known without a fresh reading.
+func (m *Monitor) Unsettled() (oldest time.Time, known bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, ok := m.readings[healthscore.SettlementOldest]
+	if !ok || !r.Known || m.o.Now().Sub(r.At).Abs() > time.Minute {
+		return time.Time{}, false
+	}
+	return r.At.Add(-time.Duration(r.Value * float64(time.Second))), true
+}
+
 // EdgecoreFailures is how many scrapes of edgecore failed in a row.
 func (m *Monitor) EdgecoreFailures() int {
 	m.mu.Lock()
@@ -228,8 +253,21 @@ func (m *Monitor) EdgecoreFailures() int {
 	return m.failures
 }
 
-// Gather adds the score's metrics; an unknown score has none.
+// Battery is the charge of the emptiest battery, 0 to 1; nil on a machine without
+// one.
+func (m *Monitor) Battery() *float64 {
+	charge, known := battery(m.o.PowerSupplies)
+	if !known {
+		return nil
+	}
+	return &charge
+}
+
+// Gather adds the score's metrics and the battery's; what is unknown has none.
 func (m *Monitor) Gather(g *self.Gatherer) {
+	if charge := m.Battery(); charge != nil {
+		g.Gauge("ghostlight_battery_charge_ratio", "Charge of the emptiest battery, 0 to 1; absent without one.", *charge)
+	}
 	s := m.Score()
 	if s.Known {
 		g.Gauge("ghostlight_health_score", "Health of the node, 0 to 100; absent when unknown.", hundredths(s.Value))
@@ -267,8 +305,8 @@ func (m *Monitor) Readings() map[string]healthscore.Reading {
 	if offset, ok := m.o.ClockOffset(); ok {
 		out[healthscore.ClockSkewSeconds] = healthscore.Reading{Value: offset.Abs().Seconds(), Known: true, At: now}
 	}
-	if charge, ok := battery(m.o.PowerSupplies); ok {
-		out[healthscore.BatteryRatio] = healthscore.Reading{Value: charge, Known: true, At: now}
+	if charge := m.Battery(); charge != nil {
+		out[healthscore.BatteryRatio] = healthscore.Reading{Value: *charge, Known: true, At: now}
 	}
 	return out
 }

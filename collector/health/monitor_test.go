@@ -18,6 +18,7 @@ import (
 	"ghostlight/collector/journeys"
 	"ghostlight/collector/outcomes"
 	"ghostlight/collector/scrape"
+	"ghostlight/collector/self"
 	"ghostlight/healthscore"
 	"ghostlight/synthetics"
 )
@@ -121,6 +122,39 @@ func TestTap(t *testing.T) {
 	}
 }
 
+func TestEdgecoreUpAndUnsettled(t *testing.T) {
+	m := newMonitor(t, &memory{}, passing)
+	now := time.Date(2026, 11, 25, 20, 0, 0, 0, time.UTC)
+	m.o.Now = func() time.Time { return now }
+	if _, known := m.EdgecoreUp(); known {
+		t.Error("edgecore is known before anybody asked it")
+	}
+	if _, known := m.Unsettled(); known {
+		t.Error("a backlog is known before anybody asked for it")
+	}
+	m.o.Answers = func() (bool, time.Time) { return true, now }
+	if up, known := m.EdgecoreUp(); !up || !known {
+		t.Error("where edgecore is not scraped its answers count")
+	}
+	at := now.UnixMilli()
+	m.Tap(delta.Batch{Series: []delta.Series{
+		sample("up", at, 0, "instance", "edge:1"), sample("edgecore_settlement_oldest_seconds", at, 90, "instance", "edge:1"),
+	}})
+	if up, known := m.EdgecoreUp(); up || !known {
+		t.Errorf("a scrape that failed says up %v, known %v", up, known)
+	}
+	if oldest, known := m.Unsettled(); !known || !oldest.Equal(now.Add(-90*time.Second)) {
+		t.Errorf("the oldest sale waits since %v, known %v", oldest, known)
+	}
+	now = now.Add(2 * time.Minute)
+	if _, known := m.EdgecoreUp(); known {
+		t.Error("a scrape of two minutes ago says something about now")
+	}
+	if _, known := m.Unsettled(); known {
+		t.Error("a backlog of two minutes ago says something about now")
+	}
+}
+
 func TestPaymentErrorRatio(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMonitor(t, &memory{}, passing)
@@ -172,11 +206,25 @@ func TestBattery(t *testing.T) {
 			}
 		}
 	}
-	if charge, ok := battery(dir); !ok || charge != 0.35 {
-		t.Errorf("charge is %v, %v; want 0.35", charge, ok)
-	}
-	if _, ok := battery(t.TempDir()); ok {
-		t.Error("a machine without batteries has a charge")
+	for where, want := range map[string][]float64{dir: {0.35}, t.TempDir(): nil, "": nil} {
+		m, err := New(Options{DataDir: t.TempDir(), Commit: &memory{}, Views: func() []journeys.View { return nil }, PowerSupplies: where})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said, exposed []float64
+		if charge := m.Battery(); charge != nil {
+			said = append(said, *charge)
+		}
+		g := self.NewGatherer(1, "n")
+		m.Gather(g)
+		for _, s := range g.Batch().Series {
+			if label(s.Labels, "__name__") == "ghostlight_battery_charge_ratio" {
+				exposed = append(exposed, s.Samples[0].Value)
+			}
+		}
+		if diff := cmp.Diff([][]float64{want, want}, [][]float64{said, exposed}); diff != "" {
+			t.Errorf("batteries in %q (-want +got):\n%s", where, diff)
+		}
 	}
 }
 

@@ -34,6 +34,8 @@ type history struct {
 	last     synthetics.Result
 	end      time.Time // of the last run
 	lastPass int64     // start of the last run that passed, Unix milliseconds
+	since    int64     // start of the first of the runs that all came to what the last did
+	past     Stretch
 	buckets  []int64
 	sum      float64 // seconds
 	recent   []recentRun
@@ -52,6 +54,12 @@ func newHistory(j synthetics.Journey) *history {
 // failing or back.
 func (h *history) add(res synthetics.Result, end time.Time) (turned bool) {
 	turned = h.runs > 0 && res.Pass != h.last.Pass || h.runs == 0 && !res.Pass
+	if res.Pass && h.failures > 0 {
+		h.past = Stretch{Failures: h.failures, SinceMS: h.since, End: h.end, Last: h.last}
+	}
+	if h.runs == 0 || res.Pass != h.last.Pass {
+		h.since = res.StartMS
+	}
 	h.runs++
 	h.last, h.end = res, end
 	if res.Pass {
@@ -71,6 +79,14 @@ func (h *history) add(res synthetics.Result, end time.Time) (turned bool) {
 	return turned
 }
 
+// A Stretch is runs in a row that failed.
+type Stretch struct {
+	Failures int
+	SinceMS  int64     // start of the first
+	End      time.Time // of the last
+	Last     synthetics.Result
+}
+
 // A View is one journey as others see it.
 type View struct {
 	Journey           synthetics.Journey
@@ -79,6 +95,8 @@ type View struct {
 	Last              synthetics.Result
 	End               time.Time // of the last run; zero: none yet
 	LastPassMS        int64
+	SinceMS           int64   // start of the first of the runs in a row that passed, or failed, as the last did
+	Past              Stretch // the last failures that were followed by a pass; zero without any
 	RunsHour          int64
 	PassedHour        int64
 	FailsAtCache      bool // the last run failed at a step that reads the catalogue through the cache
@@ -97,7 +115,7 @@ func (r *Room) Views() []View {
 }
 
 func (h *history) view(now time.Time) View {
-	v := View{Journey: h.journey, Runs: h.runs, Passed: h.passed, Failures: h.failures, Last: h.last, End: h.end, LastPassMS: h.lastPass}
+	v := View{Journey: h.journey, Runs: h.runs, Passed: h.passed, Failures: h.failures, Last: h.last, End: h.end, LastPassMS: h.lastPass, SinceMS: h.since, Past: h.past}
 	for _, r := range h.recent {
 		if r.start > now.Add(-time.Hour).UnixMilli() {
 			v.RunsHour++

@@ -207,6 +207,32 @@ func TestHistoryForgets(t *testing.T) {
 	}
 }
 
+// A view tells since when a journey comes to what it does, and which failures were
+// the last that a pass ended.
+func TestHistoryTellsStretches(t *testing.T) {
+	h := newHistory(synthetics.Journey{Name: "visit"})
+	start := time.Date(2026, 11, 25, 20, 0, 0, 0, time.UTC)
+	run := func(minute int, pass bool) View {
+		at := start.Add(time.Duration(minute) * time.Minute)
+		h.add(synthetics.Result{Journey: "visit", Pass: pass, StartMS: at.UnixMilli()}, at.Add(time.Second))
+		return h.view(at)
+	}
+	for minute, want := range []struct {
+		pass     bool
+		since    int
+		failures int
+	}{{true, 0, 0}, {true, 0, 0}, {false, 2, 0}, {false, 2, 0}, {true, 4, 2}, {false, 5, 2}, {true, 6, 1}} {
+		v := run(minute, want.pass)
+		if v.SinceMS != start.Add(time.Duration(want.since)*time.Minute).UnixMilli() || v.Past.Failures != want.failures {
+			t.Errorf("minute %d: since %v, %d failures before; want minute %d, %d", minute, time.UnixMilli(v.SinceMS).UTC(), v.Past.Failures, want.since, want.failures)
+		}
+	}
+	past := h.view(start).Past
+	if at := start.Add(5 * time.Minute); past.SinceMS != at.UnixMilli() || !past.End.Equal(at.Add(time.Second)) || past.Last.StartMS != at.UnixMilli() {
+		t.Errorf("the last failures are %+v, want those of minute 5", past)
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	j, err := synthetics.Decode("visit.yaml", []byte(twoSteps))
 	if err != nil {

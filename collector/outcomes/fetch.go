@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// Outcome is one row of edgecore's ledger without its subject.
+// Outcome is one row of edgecore's ledger without what it is about: this much leaves
+// the node.
 type Outcome struct {
 	Seq         int64  `json:"seq"`
 	TimeMS      int64  `json:"time_ms"`
@@ -25,11 +26,17 @@ type Outcome struct {
 	Synthetic   bool   `json:"synthetic,omitempty"`
 }
 
+// Row is an outcome with what stays on the node.
+type Row struct {
+	Outcome
+	Checkin string `json:"checkin"` // id of the check-in it belongs to, empty if there is none
+}
+
 // Page is one answer of edgecore.
 type Page struct {
-	Ledger   string    `json:"ledger"` // id of the ledger, made with it
-	Outcomes []Outcome `json:"outcomes"`
-	Head     int64     `json:"head"` // last sequence the ledger has
+	Ledger   string `json:"ledger"` // id of the ledger, made with it
+	Outcomes []Row  `json:"outcomes"`
+	Head     int64  `json:"head"` // last sequence the ledger has
 }
 
 // await fetches a page in a way that a flush can end while edgecore holds the

@@ -3,7 +3,8 @@
 // It guarantees that every outcome is recorded and counted exactly once, in the
 // ledger's order: the cursor is stored in the same transaction as the outcomes
 // and the SLI buckets they count in, so a death at any point neither loses nor
-// repeats one. Subjects, who an outcome is about, never leave this package.
+// repeats one. Subjects, who an outcome is about, never leave this package; the ids of
+// check-ins never leave the node.
 package outcomes
 
 import (
@@ -213,7 +214,7 @@ func (r *Reader) take(ctx context.Context, before Status, p Page) error {
 	if p.Head < before.Cursor {
 		return fmt.Errorf("edgecore's ledger ends at outcome %d, but %d was read from it before: was it restored from a copy?", p.Head, before.Cursor)
 	}
-	var fresh []Outcome
+	var fresh []Row
 	for _, o := range p.Outcomes {
 		if o.Seq > before.Cursor {
 			fresh = append(fresh, o)
@@ -247,21 +248,21 @@ func (r *Reader) change(from string, p Page) error {
 }
 
 // store commits outcomes, what they count and the cursor as one.
-func (r *Reader) store(ctx context.Context, ledger string, fresh []Outcome) error {
+func (r *Reader) store(ctx context.Context, ledger string, fresh []Row) error {
+	told := make([]Outcome, 0, len(fresh))
+	for _, o := range fresh {
+		told = append(told, o.Outcome)
+	}
 	body, err := json.Marshal(struct {
 		Ledger   string    `json:"ledger"`
 		Outcomes []Outcome `json:"outcomes"`
-	}{ledger, fresh})
+	}{ledger, told})
 	if err != nil {
 		return fmt.Errorf("encode outcomes: %w", err)
 	}
 	first, last := fresh[0].Seq, fresh[len(fresh)-1].Seq
 	record := delta.Record{Kind: "edge.outcomes", Key: fmt.Sprintf("%s:%d-%d", ledger, first, last), Time: r.o.Now().UnixMilli(), Body: body}
-	customers := customersOnly(fresh)
-	counted := make([]sli.Outcome, 0, len(customers))
-	for _, o := range customers {
-		counted = append(counted, sli.Outcome{At: time.UnixMilli(o.TimeMS), Kind: o.Kind, Good: o.Good})
-	}
+	counted, customers := customersOnly(fresh)
 	err = r.o.Book.Outcomes(ctx, counted, queue.Commit{
 		Entries: []queue.Entry{{Lane: buffer.Revenue, Batch: delta.Batch{Records: []delta.Record{record}}}},
 		State: map[string][]byte{
@@ -280,16 +281,19 @@ func (r *Reader) store(ctx context.Context, ledger string, fresh []Outcome) erro
 	return nil
 }
 
-// customersOnly are the outcomes of customers: journeys and their like are recorded but
-// never counted.
-func customersOnly(all []Outcome) []Outcome {
-	out := make([]Outcome, 0, len(all))
+// customersOnly are the outcomes of customers, as the book counts them and as others
+// see them: journeys and their like are recorded but never counted.
+func customersOnly(all []Row) (counted []sli.Outcome, seen []Outcome) {
 	for _, o := range all {
-		if !o.Synthetic {
-			out = append(out, o)
+		if o.Synthetic {
+			continue
 		}
+		// A good payment with a reason is one that the card's issuer declined.
+		paid := o.Kind == "payment" && o.Good && o.Reason == ""
+		counted = append(counted, sli.Outcome{At: time.UnixMilli(o.TimeMS), Kind: o.Kind, Good: o.Good, Paid: paid, Checkin: o.Checkin})
+		seen = append(seen, o.Outcome)
 	}
-	return out
+	return counted, seen
 }
 
 // note keeps the outcome of a step for Status and logs it when it changed.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,10 +28,20 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type memory struct {
 	state   map[string][]byte
 	counted []sli.Outcome
-	fail    error
+
+	mu   sync.Mutex
+	fail error // guarded by mu
+}
+
+func (m *memory) failWith(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail = err
 }
 
 func (m *memory) Outcomes(_ context.Context, o []sli.Outcome, extra queue.Commit) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.fail != nil {
 		return m.fail
 	}
@@ -128,7 +139,7 @@ func TestRunRetries(t *testing.T) {
 		if st := r.Status(); st.Cursor != 0 || st.Up || r.CaughtUp() {
 			t.Errorf("while full the status is %+v", st)
 		}
-		m.fail = nil
+		m.failWith(nil)
 		time.Sleep(maxRetry + minRetry)
 		synctest.Wait()
 		if st := r.Status(); st.Cursor != 1 || len(m.counted) != 1 || m.counted[0].Good {

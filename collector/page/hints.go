@@ -32,6 +32,31 @@ func stepAdvice() []advice {
 	}
 }
 
+// objectiveAdvice is the same for the name of an objective that burns its budget.
+func objectiveAdvice() []advice {
+	return []advice{
+		{"settlement", []string{"Sales go on. Check the uplink: settlement waits for the regional hub and catches up by itself."}},
+		{"power", []string{"Plug the node in, or switch off what the show can do without: it says goodbye before the battery is empty."}},
+		{"relay", []string{"Sales are not affected. Move what streams off the tills' network; restart the show's own devices last."}},
+		{"cache", []string{"Sales are slower, not lost. The cache repairs itself when the hub can be reached: check the uplink."}},
+		{"token", []string{"Compare this node's clock with a phone: a clock that is minutes off makes tickets look expired."}},
+		{"latency", []string{"Look at processor and disk below: a node that is busy with something else answers late."}},
+		{"conversion", []string{"Buy one thing yourself at a till. If that works, ask the bar and the door what keeps people from buying."}},
+		{"journey", []string{"Buy one thing yourself at a till. If that works, let people in and ring whoever runs the fleet."}},
+		{"checkout", []string{"Take one order by hand on a till and note what it says."}},
+	}
+}
+
+// adviceFor is what to do about a journey that fails at a step.
+func adviceFor(step string) []string {
+	for _, a := range stepAdvice() {
+		if strings.Contains(strings.ToLower(step), a.word) {
+			return a.do
+		}
+	}
+	return []string{"Read the reason beside the failing step below.", "Wait for the node's own heal: its tries are listed below."}
+}
+
 // hints are the next steps for what is wrong, the most urgent first.
 func hints(s Status, runs []journeyLook) []hint {
 	var out []hint
@@ -43,14 +68,7 @@ func hints(s Status, runs []journeyLook) []hint {
 			continue
 		}
 		fact := fmt.Sprintf("%s stops at step %s", j.Name, j.FailedStep)
-		do := []string{"Read the reason beside the failing step below.", "Wait for the node's own heal: its tries are listed below."}
-		for _, a := range stepAdvice() {
-			if strings.Contains(strings.ToLower(j.FailedStep), a.word) {
-				do = a.do
-				break
-			}
-		}
-		out = append(out, hint{fact, do})
+		out = append(out, hint{fact, adviceFor(j.FailedStep)})
 	}
 	if d := s.Host.DiskUsed; d != nil && *d > 0.95 {
 		out = append(out, hint{fmt.Sprintf("The disk is %.0f %% full", 100**d), []string{"Remove files that are not Ghostlight's or edgecore's. Revenue has space set aside, everything else is thinned by itself."}})

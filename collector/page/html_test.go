@@ -59,7 +59,39 @@ func evening() page.Status {
 		}
 		o.Minutes = append(o.Minutes, m)
 	}
-	s.Objectives = []page.Objective{o}
+	o.Sales, o.Window, o.Burn = true, "28d rolling", 0
+	o.Budget = &page.Budget{FromMS: at(28 * 24 * time.Hour), ToMS: at(0), Good: 41_812, Total: 41_980, Known: true, SLI: 0.996, Left: 0.6, Verdict: "undetermined"}
+	o.Show = &page.ShowBudget{ID: "ev-7", Name: "Hamlet", Good: 340, Total: 341, Allowed: 8.2, Forecast: 480}
+	s.Objectives = []page.Objective{o, {Name: "uplink-availability", DisplayName: "Uplink", Target: 0.95, Source: "minutes in contact", Central: true}}
+	s.Shows = []page.Show{
+		{ID: "ev-6", Name: "Matinee", DoorsMS: at(6 * time.Hour), StartMS: at(5 * time.Hour), EndMS: at(3 * time.Hour)},
+		{ID: "ev-7", Name: "Hamlet", DoorsMS: at(2 * time.Hour), StartMS: at(time.Hour), EndMS: at(-2 * time.Hour)},
+		{ID: "ev-8", Name: "The Tempest", DoorsMS: at(-23 * time.Hour), StartMS: at(-24 * time.Hour)},
+	}
+	failed := at(47 * time.Minute)
+	s.Incidents = []page.Incident{{
+		ID: "inc-1", Cause: "journey", Name: "revenue-path", Title: "revenue-path", Urgency: "page", Sales: true, Lasted: 68_000,
+		Spells: []page.Spell{{FailedMS: failed, DetectedMS: failed + 20_000, MitigatedMS: failed + 60_000, ParityMS: failed + 68_000}},
+		Tried:  []page.Try{{AtMS: failed + 21_000, Title: "unit restart", Result: "succeeded"}},
+	}}
+	return s
+}
+
+// sold is a node at which the journey passes and visitors cannot pay.
+func sold() page.Status {
+	s := evening()
+	failed := time.Date(2026, 11, 22, 14, 2, 0, 0, time.UTC).UnixMilli()
+	s.Incidents = append([]page.Incident{{
+		ID: "inc-2", Cause: "objective", Name: "checkout-success", Title: "Checkout success", Urgency: "page", Sales: true, Open: true, Lasted: 380_000,
+		Spells: []page.Spell{{FailedMS: failed, DetectedMS: failed + 16_000}},
+		Tried:  []page.Try{{AtMS: failed + 30_000, Title: "unit restart", Result: "failed: the journey still fails"}},
+	}}, s.Incidents...)
+	s.Alerts = []page.Alert{
+		{ID: "a", Objective: "checkout-success", Title: "Checkout success", Rule: "page/3600/300", Urgency: "page", FiredMS: failed + 16_000, WindowMS: 3_600_000, Burn: 31.4, Allowed: 13.4, LastsMS: 77_000_000, Incident: "inc-2"},
+		{ID: "b", Objective: "relay-latency", Title: "Interaction latency", Rule: "ticket/86400/7200", Urgency: "ticket", FiredMS: failed - 3_000_000, WindowMS: 86_400_000, Burn: 4, Allowed: 2.8, Incident: "inc-0", Over: true},
+	}
+	s.Objectives[0].Burn, s.Objectives[0].Budget.Left = 63, -0.4
+	s.Objectives[0].Show.Good = 320
 	return s
 }
 
@@ -97,6 +129,10 @@ func TestRender(t *testing.T) {
 	stale.Journeys[0].LastMS -= time.Hour.Milliseconds()
 	down := evening()
 	down.Edgecore.Up, down.Edgecore.Error, down.Journeys = false, "connection refused", nil
+	works := sold()
+	works.Incidents[0].Spells[0].MitigatedMS = works.Incidents[0].Spells[0].FailedMS + 200_000
+	other := sold()
+	other.Incidents[0].Sales, other.Incidents[0].Name, other.Incidents[0].Title = false, "relay-latency", "Interaction latency"
 	metered := evening()
 	metered.Uplink.Mode = "post"
 	metered.Uplink.Bandwidth = &page.Bandwidth{DayBytes: 9 << 20, DayBudget: 10 << 20, Withheld: map[buffer.Lane]string{buffer.Detail: "backlog", buffer.Logs: "all"}}
@@ -107,12 +143,18 @@ func TestRender(t *testing.T) {
 		want   []string
 		not    []string
 	}{
-		{"well", evening(), []string{"Checkout works here", "57 of 60 min known", "revenue-path passed 8 s ago"}, []string{"Centre unreachable", "What to do next"}},
+		{"well", evening(), []string{"Checkout works here", "57 of 60 min known", "revenue-path passed 8 s ago", "Hamlet", "on now", "The Tempest", "open end", "60 % left", "1 failure, 8.2 allowed", "Only the centre can count Uplink", "lasted 1 min 8 s", "no incident"}, []string{"Centre unreachable", "What to do next", "Matinee", "What fails now"}},
 		{"cut", cut(), []string{"Checkout fails here: revenue-path stops at step pay", "Centre unreachable since", "1,204 samples waiting safely", "What to do next", "do not take a card twice", "The ledger cannot be written"}, []string{"Checkout works here"}},
 		{"stale", stale, []string{"Nobody can tell whether checkout works here"}, []string{"Checkout works here"}},
 		{"no-journey", quietNode, []string{"only its signals vouch for it"}, []string{"Checkout works here"}},
 		{"edgecore-down", down, []string{"edgecore does not answer"}, []string{"Checkout works here"}},
 		{"metered", metered, []string{"9.0 MiB", "10.0 MiB", "backlog waits for tomorrow", "31 records sampled", "lets no stream through", "bandwidth is nearly used up"}, []string{"Centre unreachable"}},
+		{"sales-fail", sold(), []string{
+			"Sales fail here: Checkout success burns its budget", "31×", "all of it would be gone in 21 h", "wakes somebody", "not yet", "unit restart at", "the journey still fails",
+			"Take one order by hand", "Still counted, and over by itself: Interaction latency", "burning 63× too fast", "overspent: 1.4×", "21 failures, 8.2 allowed", "1 incident goes on",
+		}, []string{"Checkout works here"}},
+		{"works-again", works, []string{"Checkout works here", "works again; not all is settled yet", "nothing left behind"}, []string{"Sales fail here"}},
+		{"other-fails", other, []string{"Checkout works here, with something wrong", "Interaction latency burns its budget", "Sales are not affected"}, []string{"Sales fail here"}},
 		{"nothing", page.Status{}, []string{"It is not known how this node is"}, []string{"Checkout works here", ">0 %"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -138,6 +180,12 @@ func TestRenderHostileText(t *testing.T) {
 	s := cut()
 	s.Source.Venue, s.Uplink.LastError, s.Journeys[0].Error, s.Heals.Recent[0].Reason = hostile, hostile, hostile, hostile
 	s.Targets[0].URL, s.Objectives[0].DisplayName, s.Health.Contributors[0].Text = hostile, hostile, hostile
+	s.Incidents = sold().Incidents
+	for i := range s.Incidents {
+		is := &s.Incidents[i]
+		is.Title, is.Tried[0].Result, is.Links = hostile, hostile, []page.Evidence{{Text: hostile, TraceID: hostile}}
+	}
+	s.Shows[1].Name, s.Objectives[0].Show.Name, s.Objectives[0].Window = hostile, hostile, hostile
 	got := render(t, s)
 	webuitest.Check(t, got)
 	doc, err := html.Parse(strings.NewReader(got))

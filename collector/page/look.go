@@ -21,6 +21,12 @@ type appearance struct {
 	Rows               []laneRow
 	Runs               []journeyLook
 	Promises           []objectiveLook
+	Central            []string // titles of the objectives that only the centre counts
+	Kept, Judged       int      // objectives whose budget is not spent, of those that count something
+	Open               []alarmLook
+	Ended              []endedLook
+	Settling           []Alert
+	Program            []showLook // what goes on and what comes
 	Hints              []hint
 	Healed             []Audit // without the beginnings whose end is there too
 }
@@ -41,6 +47,8 @@ type objectiveLook struct {
 	Objective
 	Tone, Verdict string
 	Known60       string // how complete it is, in words
+	Own           *budgetLook
+	Burns         string // such as "63×"; empty: no faster than it may
 	Strip         template.HTML
 }
 
@@ -63,9 +71,21 @@ func look(s Status) appearance {
 		a.Runs = append(a.Runs, lookAtJourney(j, s.NowMS))
 	}
 	for _, o := range s.Objectives {
-		a.Promises = append(a.Promises, lookAtObjective(o))
+		if o.Central {
+			a.Central = append(a.Central, o.DisplayName)
+			continue
+		}
+		l := lookAtObjective(o)
+		a.Promises = append(a.Promises, l)
+		if l.Own != nil {
+			if a.Judged++; o.Budget.Left >= 0 {
+				a.Kept++
+			}
+		}
 	}
-	a.Tone, a.Says, a.Detail = checkout(s, a.Runs)
+	a.Open, a.Ended = lookAtIncidents(s)
+	a.Settling, a.Program = settling(s.Alerts), lookAtShows(s)
+	a.Tone, a.Says, a.Detail = checkout(s, a.Runs, a.Open)
 	a.Hints = hints(s, a.Runs)
 	a.Healed = settled(s.Heals.Recent)
 	return a
@@ -101,7 +121,7 @@ func lookAtJourney(j Journey, nowMS int64) journeyLook {
 }
 
 // checkout answers the page's question: can this venue sell now?
-func checkout(s Status, runs []journeyLook) (tone, says, detail string) {
+func checkout(s Status, runs []journeyLook, open []alarmLook) (tone, says, detail string) {
 	var passed *journeyLook
 	for i, j := range runs {
 		switch j.Tone {
@@ -118,6 +138,15 @@ func checkout(s Status, runs []journeyLook) (tone, says, detail string) {
 	if passed != nil {
 		ago = fmt.Sprintf("%s passed %s ago.", passed.Name, webui.Span(max(time.Second, time.Duration(s.NowMS-passed.LastMS)*time.Millisecond).Truncate(time.Second)))
 	}
+	for _, i := range open {
+		if i.Sales && i.Urgency == "page" && i.Tone == "bad" {
+			says, detail = "Sales fail here: "+i.Title+" "+i.Says, "More of it fails than may."
+			if passed != nil {
+				detail = "Visitors fail where the journey does not: " + ago
+			}
+			return "bad", says, detail
+		}
+	}
 	switch {
 	case passed == nil && len(runs) > 0:
 		return "blind", "Nobody can tell whether checkout works here", "No journey has run in the last " + webui.Span(staleAfter) + "."
@@ -125,6 +154,8 @@ func checkout(s Status, runs []journeyLook) (tone, says, detail string) {
 		return "unknown", "It is not known how this node is", "No journey is configured and the score is unknown."
 	case s.Health.Known && s.Health.State == "degraded":
 		return "warn", "Checkout works here, with something wrong", strings.TrimSpace(ago + " " + firstCause(s))
+	case len(open) > 0 && open[0].Urgency == "page" && passed != nil:
+		return "warn", "Checkout works here, with something wrong", strings.TrimSpace(ago + " " + open[0].Title + " " + open[0].Says + ".")
 	case passed == nil:
 		return "ok", "This node is well", "No journey is configured: only its signals vouch for it."
 	}
@@ -147,7 +178,10 @@ func lookAtObjective(o Objective) objectiveLook {
 			o.FromMS = min(first, max(o.FromMS, o.ToMS-fewestCells*60_000))
 		}
 	}
-	l := objectiveLook{Objective: o, Tone: "unknown", Verdict: "nothing counted"}
+	l := objectiveLook{Objective: o, Tone: "unknown", Verdict: "nothing counted", Own: lookAtBudget(o.Budget)}
+	if o.Burn > 1 {
+		l.Burns = times(o.Burn)
+	}
 	switch {
 	case o.Known && o.SLI >= o.Target && o.Pending == 0:
 		l.Tone, l.Verdict = "ok", "above target"

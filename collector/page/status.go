@@ -18,6 +18,9 @@ type Status struct {
 	Journeys   []Journey            `json:"journeys"`           // in the order of the configuration
 	Heals      Heals                `json:"heals"`              // what the node did by itself
 	Objectives []Objective          `json:"objectives"`         // in the order of the configuration
+	Alerts     []Alert              `json:"alerts"`             // burn alerts that fire, pages first
+	Incidents  []Incident           `json:"incidents"`          // open ones first, then the latest first
+	Shows      []Show               `json:"shows"`              // of the calendar, by start; empty until the fleet has told it once
 	Targets    []Target             `json:"targets"`            // what is scraped, in the order of the configuration
 	Edgecore   *Edgecore            `json:"edgecore,omitempty"` // nil: no edgecore is configured
 	Host       Host                 `json:"host"`
@@ -141,6 +144,13 @@ type Objective struct {
 	FromMS      int64    `json:"from_ms"`  // the window: start of its first minute
 	ToMS        int64    `json:"to_ms"`    // and end of its last
 	Minutes     []Minute `json:"minutes"`  // oldest first; minutes without a bucket are left out
+	// Central says that only the centre can count it: nothing is known here.
+	Central bool        `json:"central"`
+	Sales   bool        `json:"sales"`            // it counts what visitors buy, or a journey that does
+	Window  string      `json:"window"`           // its own, such as "28d rolling"
+	Budget  *Budget     `json:"budget,omitempty"` // over its own window; nil: the node does not keep it
+	Burn    float64     `json:"burn"`             // over the last few minutes, times the rate at which the budget would just last
+	Show    *ShowBudget `json:"show,omitempty"`   // nil: no show goes on, or it is not judged by shows
 }
 
 // Minute is the good and total of one objective in one minute.

@@ -1,24 +1,26 @@
-// Package sli keeps the node's SLI buckets: it feeds the tallies of all
-// objectives with outcomes and journey results and stores what they have to tell.
+// Package sli keeps the node's SLI buckets: it counts whatever an objective of this
+// node may count and stores what the tallies have to tell.
 //
-// It guarantees that a bucket, the tally's state and, for outcomes, the cursor
-// they were read to are stored in one transaction: an outcome is counted exactly
-// once, however often the agent dies. Minutes in which no journey was run become
-// declared gaps; outcomes miss nothing, for edgecore keeps them.
+// It guarantees that a bucket, the tally's state and what they were counted from (the
+// cursor of outcomes, the last reading of a counter, the guests still waited for) are
+// stored in one transaction: an event is counted exactly once, however often the
+// agent dies. Minutes nobody watched become declared gaps; outcomes miss nothing, for
+// edgecore keeps them; what a counter grew by while nobody read it is counted once
+// it is read. Objectives that only the centre can count are announced, no more. See
+// DESIGN.md beside it.
 package sli
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"maps"
 	"sync"
 	"time"
 
 	"ghostlight/buffer"
 	"ghostlight/buffer/delta"
 	"ghostlight/buffer/queue"
+	"ghostlight/collector/self"
 	"ghostlight/collector/store"
 	"ghostlight/slo"
 )
@@ -37,9 +39,11 @@ type Committer interface {
 
 // An Outcome is one real fact that an objective may count.
 type Outcome struct {
-	At   time.Time
-	Kind string
-	Good bool
+	At      time.Time
+	Kind    string
+	Good    bool
+	Paid    bool   // a payment that was captured, not one that the issuer declined
+	Checkin string // id of the check-in it belongs to, if any; it stays on the node
 }
 
 // Options configure a [Book].
@@ -52,30 +56,40 @@ type Options struct {
 	OutcomesSeen func() bool
 	// Evidence is what the journeys say now; name "" asks for all of them.
 	Evidence func(name string) slo.Evidence
-	Now      func() time.Time // nil means time.Now
-	Log      *slog.Logger     // nil: silent
+	// Told is called with the buckets of one objective once they are stored, in the
+	// order in which they were. It may call Buckets, and nothing that counts. nil:
+	// nobody asks.
+	Told func(o slo.Objective, buckets []slo.Bucket)
+	Now  func() time.Time // nil means time.Now
+	// Elapsed is how long ago New was, by a clock that nobody can set; nil: as the
+	// monotonic readings of Now have it.
+	Elapsed func() time.Duration
+	Log     *slog.Logger // nil: silent
 }
 
 // A Book holds the tallies of all objectives. It is safe for concurrent use.
 type Book struct {
-	o       Options
-	start   time.Time // for elapsed time
-	log     *slog.Logger
+	o     Options
+	start time.Time // for elapsed time
+	log   *slog.Logger
+
 	mu      sync.Mutex
-	tallies []*slo.Tally         // guarded by mu, held over the commit
-	runs    map[*slo.Tally][]run // not stored yet, guarded by mu
-	failing bool                 // guarded by mu
+	meters  []*meter // those that the node counts; guarded by mu, held over the commit
+	byPlace []*meter // by place in Options.Objectives, nil for the centre's; never changes
+	index   *index   // guarded by mu
+	clock   clock    // guarded by mu
+	refused map[string]int64
+	failing bool   // guarded by mu
+	news    []told // stored and not told yet, guarded by mu
+
+	telling sync.Mutex // held while Told is called; never taken under mu
 }
 
-// run is one run of a journey.
-type run struct {
-	at   time.Time
-	pass bool
+// told is what Options.Told is to hear.
+type told struct {
+	objective slo.Objective
+	buckets   []slo.Bucket
 }
-
-// mostRuns bounds the runs that wait for a full buffer to have room: a run each
-// second for an hour.
-const mostRuns = 3600
 
 // New restores the tallies.
 func New(o Options) (*Book, error) {
@@ -94,15 +108,26 @@ func New(o Options) (*Book, error) {
 	if o.Evidence == nil {
 		o.Evidence = func(string) slo.Evidence { return slo.NoEvidence }
 	}
-	b := &Book{o: o, start: o.Now(), log: o.Log, runs: map[*slo.Tally][]run{}}
+	b := &Book{o: o, start: o.Now(), log: o.Log, index: newIndex(), refused: map[string]int64{}}
 	for _, obj := range o.Objectives {
-		t, err := slo.NewTally(obj, slo.TallyOptions{Load: func(key string) ([]byte, error) { return o.Load(statePrefix + key) }})
+		m, err := b.newMeter(obj)
 		if err != nil {
 			return nil, err
 		}
-		b.tallies = append(b.tallies, t)
+		b.byPlace = append(b.byPlace, m)
+		if m != nil {
+			b.meters = append(b.meters, m)
+		}
 	}
 	return b, nil
+}
+
+// elapsed is how long ago the book was made, whatever the wall clock was set to.
+func (b *Book) elapsed(now time.Time) time.Duration {
+	if b.o.Elapsed != nil {
+		return b.o.Elapsed()
+	}
+	return now.Sub(b.start)
 }
 
 // announce stores the definition of every objective, so that the centre knows
@@ -110,8 +135,7 @@ func New(o Options) (*Book, error) {
 func (b *Book) announce(ctx context.Context) error {
 	var records []delta.Record
 	now := b.o.Now().UnixMilli()
-	for _, t := range b.tallies {
-		o := t.Objective()
+	for _, o := range b.o.Objectives {
 		records = append(records, delta.Record{Kind: "slo.objective", Key: o.Name, Time: now, Body: o.Document})
 	}
 	if len(records) == 0 {
@@ -130,10 +154,7 @@ func (b *Book) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			b.mu.Lock()
-			err := b.commit(ctx, b.tallies, queue.Commit{})
-			b.note(ctx, err)
-			b.mu.Unlock()
+			err := b.Tick(ctx)
 			if !announced && err == nil {
 				announced = b.announce(ctx) == nil // there was no room before
 			}
@@ -141,157 +162,134 @@ func (b *Book) Run(ctx context.Context) error {
 	}
 }
 
+// Tick lets time pass once, as Run does every second: for who keeps time himself.
+func (b *Book) Tick(ctx context.Context) error {
+	defer b.tell()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	err := b.commit(b.meters, queue.Commit{}, b.put(ctx))
+	b.note(ctx, err)
+	return err
+}
+
 // Outcomes counts the outcomes and stores buckets and extra, which holds the
 // record of the outcomes and the cursor, as one. After an error nothing was
 // counted and the cursor must not move.
 func (b *Book) Outcomes(ctx context.Context, outcomes []Outcome, extra queue.Commit) error {
+	defer b.tell()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var touched []*slo.Tally
-	for _, t := range b.tallies {
-		ind := t.Objective().Indicator.Outcome
-		if ind == nil {
+	var touched []*meter
+	for _, m := range b.meters {
+		reader, ok := m.source.(ledgerReader)
+		if !ok {
 			continue
 		}
-		touched = append(touched, t)
-		for _, o := range outcomes {
-			if o.Kind != ind.Kind {
-				continue
-			}
-			if err := t.Observe(o.At, o.Good); err != nil {
-				rollback(touched)
-				return err
-			}
+		touched = append(touched, m)
+		if err := reader.read(m.tally, outcomes, b.o.Now()); err != nil {
+			return errors.Join(err, rollback(touched))
 		}
 	}
-	return b.commit(ctx, touched, extra)
+	return b.commit(touched, extra, b.put(ctx))
 }
 
 // Journey counts one run that ended at the given time and stores it with extra.
 // After an error the run waits in memory and is stored by the next commit.
 func (b *Book) Journey(ctx context.Context, name string, at time.Time, pass bool, extra queue.Commit) error {
+	defer b.tell()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var touched []*slo.Tally
-	for _, t := range b.tallies {
-		ind := t.Objective().Indicator.Journey
-		if ind == nil || ind.Name != name {
+	var touched []*meter
+	for _, m := range b.meters {
+		s, ok := m.source.(*journeySource)
+		if !ok || s.name != name {
 			continue
 		}
-		if len(b.runs[t]) >= mostRuns {
+		if !s.add(run{at, pass}) {
 			b.log.Warn("a journey's run is not counted: too many wait to be stored", "journey", name)
 			continue
 		}
-		b.runs[t] = append(b.runs[t], run{at, pass})
-		touched = append(touched, t)
+		touched = append(touched, m)
 	}
-	err := b.commit(ctx, touched, extra)
+	err := b.commit(touched, extra, b.put(ctx))
 	b.note(ctx, err)
 	return err
 }
 
+// Series counts what a batch of series tells and calls put once, with what belongs
+// into the same transaction: the buckets, and how far the counters were read. It
+// returns put's error. What cannot be counted never keeps a batch from being stored.
+func (b *Book) Series(ctx context.Context, series []delta.Series, put func(queue.Commit) error) error {
+	defer b.tell()
+	b.mu.Lock()
+	touched, err := b.read(series)
+	if err != nil {
+		b.note(ctx, errors.Join(err, rollback(touched)))
+		touched = nil
+	}
+	if len(touched) == 0 {
+		b.mu.Unlock() // most batches are nobody's, and wait for nobody
+		return put(queue.Commit{})
+	}
+	defer b.mu.Unlock()
+	asked := false
+	err = b.commit(touched, queue.Commit{}, func(c queue.Commit) error {
+		asked = true
+		return put(c)
+	})
+	if asked {
+		return err
+	}
+	b.note(ctx, err)
+	return put(queue.Commit{})
+}
+
 // Settle stores everything counted so far, the open minute included.
 func (b *Book) Settle(ctx context.Context) error {
+	defer b.tell()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	// With nothing outstanding this only makes the tallies forget when they last
 	// told the open minute, so that they tell it now.
-	rollback(b.tallies)
-	return b.commit(ctx, b.tallies, queue.Commit{})
-}
-
-func rollback(tallies []*slo.Tally) {
-	for _, t := range tallies {
-		t.Rollback()
-	}
-}
-
-// commit counts the runs that wait, takes one look with the given tallies and
-// stores what they tell with extra. If it is not stored the tallies are as
-// before. The caller holds mu.
-func (b *Book) commit(ctx context.Context, tallies []*slo.Tally, extra queue.Commit) error {
-	c, told, err := b.collect(tallies, extra)
-	if err == nil && (len(c.Entries) > 0 || len(c.State) > 0) {
-		err = b.o.Commit.Commit(ctx, c)
-	}
-	var partial *queue.PartialError
-	if err != nil && !errors.As(err, &partial) {
-		rollback(tallies)
+	if err := rollback(b.meters); err != nil {
 		return err
 	}
-	// Buckets and state ride in the revenue lane, which is stored.
-	for _, t := range told {
-		t.Commit()
-		delete(b.runs, t)
-	}
-	return err
+	return b.commit(b.meters, queue.Commit{}, b.put(ctx))
 }
 
-// collect puts together what the tallies tell and extra; told are the tallies
-// that have something to store. The caller holds mu.
-func (b *Book) collect(tallies []*slo.Tally, extra queue.Commit) (c queue.Commit, told []*slo.Tally, err error) {
-	now := b.o.Now()
-	state := maps.Clone(extra.State)
-	if state == nil {
-		state = map[string][]byte{}
+// put stores a commit that is not empty.
+func (b *Book) put(ctx context.Context) func(queue.Commit) error {
+	return func(c queue.Commit) error {
+		if len(c.Entries) == 0 && len(c.State) == 0 {
+			return nil
+		}
+		return b.o.Commit.Commit(ctx, c)
 	}
-	var buckets []delta.Record
-	for _, t := range tallies {
-		for _, r := range b.runs[t] {
-			if err := t.Observe(r.at, r.pass); err != nil {
-				return queue.Commit{}, nil, err
-			}
-		}
-		e, err := t.Tick(b.look(t, now))
-		if err != nil {
-			return queue.Commit{}, nil, err
-		}
-		if e.Empty() {
-			continue
-		}
-		told = append(told, t)
-		for _, bucket := range e.Buckets {
-			body, err := bucket.AppendBinary(nil)
-			if err != nil {
-				return queue.Commit{}, nil, fmt.Errorf("bucket %s: %w", bucket.Key(), err)
-			}
-			buckets = append(buckets, delta.Record{Kind: "slo.bucket", Key: bucket.Key(), Time: now.UnixMilli(), Body: body})
-		}
-		for k, v := range e.State {
-			state[statePrefix+k] = v
-		}
-	}
-	return queue.Commit{Entries: addRevenue(extra.Entries, buckets), State: state}, told, nil
 }
 
-// addRevenue puts the buckets into the revenue entry, so that they make no block
-// of their own.
-func addRevenue(entries []queue.Entry, buckets []delta.Record) []queue.Entry {
-	out := append([]queue.Entry(nil), entries...)
-	if len(buckets) == 0 {
-		return out
+// tell tells what was stored, in order. The caller does not hold mu.
+func (b *Book) tell() {
+	if b.o.Told == nil {
+		return
 	}
-	for i := range out {
-		if out[i].Lane == buffer.Revenue {
-			out[i].Batch.Records = append(append([]delta.Record(nil), out[i].Batch.Records...), buckets...)
-			return out
+	b.telling.Lock()
+	defer b.telling.Unlock()
+	for {
+		b.mu.Lock()
+		news := b.news
+		b.news = nil
+		b.mu.Unlock()
+		if len(news) == 0 {
+			return
+		}
+		for _, n := range news {
+			b.o.Told(n.objective, n.buckets)
 		}
 	}
-	return append(out, queue.Entry{Lane: buffer.Revenue, Batch: delta.Batch{Records: buckets}})
-}
-
-func (b *Book) look(t *slo.Tally, now time.Time) slo.Look {
-	l := slo.Look{Wall: now, Elapsed: now.Sub(b.start)}
-	if ind := t.Objective().Indicator.Journey; ind != nil {
-		l.SourceSeen, l.Journey = true, b.o.Evidence(ind.Name)
-	} else {
-		l.SourceSeen, l.Journey = b.o.OutcomesSeen(), b.o.Evidence("")
-	}
-	return l
 }
 
 // note logs when storing buckets begins and ceases to fail; what else was in the
-// commit is not its matter, nor is that the agent stops.
+// commit is not its matter, nor is that the agent stops. The caller holds mu.
 func (b *Book) note(ctx context.Context, err error) {
 	if ctx.Err() != nil || errors.Is(err, store.ErrStopping) {
 		return
@@ -310,12 +308,33 @@ func (b *Book) note(ctx context.Context, err error) {
 	}
 }
 
-// Objectives lists the definitions.
+// refuse counts a reading that cannot be true. The first of an objective and reason
+// is logged. The caller holds mu.
+func (b *Book) refuse(objective, reason string) {
+	if b.refused[reason]++; b.refused[reason] == 1 {
+		b.log.Warn("a reading for an objective cannot be true and is not counted; later ones are only counted as refused", "objective", objective, "reason", reason)
+	}
+}
+
+// Gather adds what the book knows of itself.
+func (b *Book) Gather(g *self.Gatherer) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for reason, n := range self.Sorted(b.refused) {
+		g.Counter("ghostlight_sli_readings_refused_total", "Readings for objectives that were not counted, by reason.", float64(n), "reason", reason)
+	}
+}
+
+// Objectives lists the definitions, those that only the centre counts among them.
 func (b *Book) Objectives() []slo.Objective { return b.o.Objectives }
 
-// Buckets returns the buckets of objective i for the minutes from to before to.
+// Buckets returns the buckets of objective i for the minutes from to before to; none
+// if only the centre counts it.
 func (b *Book) Buckets(i int, from, to int64) ([]slo.Bucket, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.tallies[i].Buckets(from, to)
+	if b.byPlace[i] == nil {
+		return nil, nil
+	}
+	return b.byPlace[i].tally.Buckets(from, to)
 }

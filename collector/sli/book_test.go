@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+	"pgregory.net/rapid"
 
 	"ghostlight/buffer"
 	"ghostlight/buffer/delta"
@@ -30,10 +31,13 @@ type memory struct {
 	buckets map[string]slo.Bucket
 	kinds   map[string]int
 	fail    error
-	t       *testing.T
+	before  func() error // asked before and after storing, if set
+	after   func() error
+	ledger  []Outcome // of edgecore
+	t       rapid.TB
 }
 
-func newMemory(t *testing.T) *memory {
+func newMemory(t rapid.TB) *memory {
 	return &memory{state: map[string][]byte{}, buckets: map[string]slo.Bucket{}, kinds: map[string]int{}, t: t}
 }
 
@@ -42,6 +46,11 @@ func (m *memory) Commit(_ context.Context, c queue.Commit) error {
 	defer m.mu.Unlock()
 	if m.fail != nil {
 		return m.fail
+	}
+	if m.before != nil {
+		if err := m.before(); err != nil {
+			return err
+		}
 	}
 	for k, v := range c.State {
 		if v == nil {
@@ -64,6 +73,9 @@ func (m *memory) Commit(_ context.Context, c queue.Commit) error {
 				m.buckets[b.Key()] = b
 			}
 		}
+	}
+	if m.after != nil {
+		return m.after()
 	}
 	return nil
 }
@@ -97,13 +109,13 @@ func objective(name string, i slo.Indicator) slo.Objective {
 
 var (
 	payments = objective("payments", slo.Indicator{Outcome: &slo.OutcomeIndicator{Kind: "payment"}})
-	visits   = objective("visits", slo.Indicator{Journey: &slo.JourneyIndicator{Name: "visit"}})
+	walks    = objective("visits", slo.Indicator{Journey: &slo.JourneyIndicator{Name: "visit"}})
 )
 
 func newBook(t *testing.T, m *memory) *Book {
 	t.Helper()
 	b, err := New(Options{
-		Objectives: []slo.Objective{payments, visits}, Commit: m, Load: m.load,
+		Objectives: []slo.Objective{payments, walks}, Commit: m, Load: m.load,
 		OutcomesSeen: func() bool { return true }, Evidence: func(string) slo.Evidence { return slo.JourneyPassing },
 	})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,6 +41,10 @@ type Chooser interface{ Lane(name string) buffer.Lane }
 type Options struct {
 	Queue Queue
 	Lanes Chooser
+	// Beside is asked about each batch of metrics before it is stored, without the
+	// samples that are stored already. It calls put once, with what belongs into the
+	// same transaction, and returns its error; nil: nothing belongs there.
+	Beside func(ctx context.Context, series []delta.Series, put func(queue.Commit) error) error
 	// Tap sees each batch of metrics after it is stored. It must be quick and
 	// may not keep the batch; nil: nobody looks.
 	Tap func(delta.Batch)
@@ -54,6 +59,7 @@ type Options struct {
 type Sink struct {
 	queue  Queue
 	lanes  Chooser
+	beside func(ctx context.Context, series []delta.Series, put func(queue.Commit) error) error
 	tap    func(delta.Batch)
 	traces func(ptrace.Traces) // nil: stored as they come
 	logs   func(plog.Logs)     // likewise
@@ -72,6 +78,11 @@ func New(o Options) (*Sink, error) {
 	if o.Queue == nil || o.Lanes == nil {
 		return nil, errors.New("store: queue and lanes are needed")
 	}
+	if o.Beside == nil {
+		o.Beside = func(_ context.Context, _ []delta.Series, put func(queue.Commit) error) error {
+			return put(queue.Commit{})
+		}
+	}
 	if o.Tap == nil {
 		o.Tap = func(delta.Batch) {}
 	}
@@ -79,7 +90,7 @@ func New(o Options) (*Sink, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Sink{
-		queue: o.Queue, lanes: o.Lanes, tap: o.Tap, traces: o.Traces, logs: o.Logs, log: o.Log,
+		queue: o.Queue, lanes: o.Lanes, beside: o.Beside, tap: o.Tap, traces: o.Traces, logs: o.Logs, log: o.Log,
 		seen: newSeen(seenSeries), refused: map[buffer.Lane]int64{}, dropped: map[string]int64{}, refusing: map[buffer.Lane]time.Time{},
 	}, nil
 }
@@ -88,20 +99,35 @@ func New(o Options) (*Sink, error) {
 // last time. After an error none of them counts as stored, though those of the
 // revenue lane may be: writing them again is harmless.
 func (s *Sink) Write(ctx context.Context, b delta.Batch) error {
-	if err := s.gate.enter(ctx); err != nil {
-		return err
-	}
-	defer s.gate.leave()
 	s.mu.Lock()
 	fresh, claim := s.seen.claim(b.Series)
 	s.mu.Unlock()
-	entries := s.split(fresh)
-	if err := s.append(ctx, entries, nil); err != nil {
+	// Who is asked may hold locks of his own while he commits something else, so the
+	// gate is entered behind them, never before.
+	err := s.beside(ctx, fresh, func(c queue.Commit) error {
+		return s.Commit(ctx, queue.Commit{Entries: Join(s.split(fresh), c.Entries), State: c.State})
+	})
+	if err != nil {
 		s.release(err, fresh, claim)
 		return err
 	}
 	s.tap(delta.Batch{Series: fresh})
 	return nil
+}
+
+// Join returns entries and more together, the records of more in the entry of their
+// lane where there is one, so that they make no block of their own.
+func Join(entries, more []queue.Entry) []queue.Entry {
+	out := slices.Clone(entries)
+	for _, e := range more {
+		i := slices.IndexFunc(out, func(have queue.Entry) bool { return have.Lane == e.Lane })
+		if i < 0 || len(e.Batch.Series) > 0 {
+			out = append(out, e)
+			continue
+		}
+		out[i].Batch.Records = slices.Concat(out[i].Batch.Records, e.Batch.Records)
+	}
+	return out
 }
 
 // End makes producers that wait for a hold give up with [ErrStopping], now and

@@ -44,6 +44,7 @@ type Outcome struct {
 	Method      string `json:"method"` // of payments and their refunds: card, cash
 	Synthetic   bool   `json:"synthetic"`
 	Subject     string `json:"subject"` // id of the check-in, order, payment or refund
+	Checkin     string `json:"checkin"` // id, drawn at random, of the check-in it belongs to; empty if there is none
 }
 
 // Page is a run of outcomes after a cursor.
@@ -53,10 +54,21 @@ type Page struct {
 	Head     int64     `json:"head"` // the highest sequence committed
 }
 
+// checkinOf finds the check-in of an outcome by what the ledger holds of its
+// subject. It is looked up, not stored: a ledger made before outcomes told of it
+// tells of it too.
+const checkinOf = `coalesce(CASE kind
+	WHEN 'checkin' THEN (SELECT id FROM checkins WHERE id = subject)
+	WHEN 'order' THEN (SELECT checkin_id FROM orders WHERE id = subject)
+	WHEN 'payment' THEN (SELECT orders.checkin_id FROM payments JOIN orders ON orders.id = payments.order_id WHERE payments.id = subject)
+	WHEN 'refund' THEN (SELECT orders.checkin_id FROM refunds JOIN payments ON payments.id = refunds.payment_id
+		JOIN orders ON orders.id = payments.order_id WHERE refunds.id = subject)
+	END, '')`
+
 // Outcomes returns up to limit outcomes after the sequence given, in order.
 func (l *Ledger) Outcomes(ctx context.Context, after int64, limit int) (Page, error) {
 	page := Page{Ledger: l.id, Outcomes: []Outcome{}}
-	rows, err := l.read.QueryContext(ctx, `SELECT seq, time_ms, kind, good, reason, amount_minor, currency, method, synthetic, subject
+	rows, err := l.read.QueryContext(ctx, `SELECT seq, time_ms, kind, good, reason, amount_minor, currency, method, synthetic, subject, `+checkinOf+`
 		FROM outcomes WHERE seq > ? ORDER BY seq LIMIT ?`, after, limit)
 	if err != nil {
 		return page, fmt.Errorf("read outcomes after %d: %w", after, err)
@@ -64,7 +76,7 @@ func (l *Ledger) Outcomes(ctx context.Context, after int64, limit int) (Page, er
 	defer rows.Close()
 	for rows.Next() {
 		var o Outcome
-		if err := rows.Scan(&o.Seq, &o.TimeMS, &o.Kind, &o.Good, &o.Reason, &o.AmountMinor, &o.Currency, &o.Method, &o.Synthetic, &o.Subject); err != nil {
+		if err := rows.Scan(&o.Seq, &o.TimeMS, &o.Kind, &o.Good, &o.Reason, &o.AmountMinor, &o.Currency, &o.Method, &o.Synthetic, &o.Subject, &o.Checkin); err != nil {
 			return page, fmt.Errorf("read outcomes after %d: %w", after, err)
 		}
 		page.Outcomes = append(page.Outcomes, o)

@@ -238,6 +238,20 @@ func TestASaleFromDoorToReceipt(t *testing.T) {
 	x.must(409, "POST", refunds, "i", "", false)
 	x.must(409, "POST", "/v1/payments/"+declined.field("payment_id")+"/refunds", "j", "", false)
 
+	var of []string // which of the outcomes belong to the check-in
+	for _, o := range x.outcomes() {
+		switch o.Checkin {
+		case checkin:
+			of = append(of, string(o.Kind)+o.Reason)
+		case "":
+		default:
+			t.Errorf("outcome %+v belongs to another check-in", o)
+		}
+	}
+	if diff := cmp.Diff([]string{"checkin", "order", "paymentdeclined", "payment", "refund"}, of); diff != "" {
+		t.Errorf("outcomes of the check-in (-want +got):\n%s", diff)
+	}
+
 	want := `edgecore_checkins_total{result="ok"} 1
 edgecore_checkins_total{result="rejected"} 2
 edgecore_ledger_writable 1

@@ -177,7 +177,11 @@ func (c Chart) draw(id, class string, width, height float64) template.HTML {
 
 func (c Chart) drawTime(b *strings.Builder, a area) {
 	fmt.Fprintf(b, `<path class="axis" d="M%g %gH%g"/>`, padL, padT+a.innerH(), a.right())
-	marks, form := timeTicks(c.From, c.To, int(a.innerW()/60))
+	room := 60.0
+	if c.To-c.From > (24 * time.Hour).Milliseconds() {
+		room = 95 // labels say the day too
+	}
+	marks, form := timeTicks(c.From, c.To, int(a.innerW()/room))
 	for _, t := range marks {
 		x := a.x(t)
 		anchor := "middle"
@@ -291,7 +295,11 @@ func (c Chart) runs(s Series) [][]Point {
 
 // describe says in words what the plot shows.
 func (c Chart) describe() string {
-	at := func(ms int64) string { return utc(time.UnixMilli(ms).UTC(), "hm") }
+	form := "hm"
+	if c.To-c.From > (24 * time.Hour).Milliseconds() {
+		form = "dayhm"
+	}
+	at := func(ms int64) string { return utc(time.UnixMilli(ms).UTC(), form) }
 	parts := []string{fmt.Sprintf("From %s to %s UTC.", at(c.From), at(c.To))}
 	for _, s := range c.Series {
 		lo, hi, last, n := math.Inf(1), math.Inf(-1), math.NaN(), 0

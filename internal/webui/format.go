@@ -13,7 +13,8 @@ import (
 const Unknown = "unknown"
 
 // Time is a moment, Unix milliseconds, as a <time> element: UTC text, which the
-// script turns into the reader's zone. form is "hm", "hms" or "full". A time of
+// script turns into the reader's zone. form is "hm", "hms", "full", "day" or
+// "dayhm". A time of
 // 0 is "never".
 func Time(ms int64, form string) template.HTML {
 	if ms == 0 {
@@ -30,6 +31,10 @@ func utc(t time.Time, form string) string {
 		return t.Format("15:04:05")
 	case "full":
 		return t.Format("2 Jan 2006, 15:04")
+	case "day":
+		return t.Format("2 Jan")
+	case "dayhm":
+		return t.Format("2 Jan, 15:04")
 	}
 	return t.Format("15:04")
 }

@@ -50,8 +50,13 @@ func timeTicks(from, to int64, n int) ([]int64, string) {
 		}
 	}
 	form := "hm"
-	if step < time.Minute {
+	switch day := (24 * time.Hour); {
+	case step < time.Minute:
 		form = "hms"
+	case step >= day:
+		form = "day"
+	case to-from > day.Milliseconds():
+		form = "dayhm" // the hour alone would say the same of several days
 	}
 	ms := step.Milliseconds()
 	var out []int64

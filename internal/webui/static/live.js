@@ -14,6 +14,8 @@
   var months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
   function show(ms, form) {
     var d = new Date(ms), hm = two(d.getHours()) + ":" + two(d.getMinutes());
+    if (form === "day") { return d.getDate() + " " + months[d.getMonth()]; }
+    if (form === "dayhm") { return d.getDate() + " " + months[d.getMonth()] + ", " + hm; }
     if (form === "hms") { return hm + ":" + two(d.getSeconds()); }
     if (form === "full") { return d.getDate() + " " + months[d.getMonth()] + " " + d.getFullYear() + ", " + hm; }
     return hm;
