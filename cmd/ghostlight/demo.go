@@ -23,6 +23,8 @@ type demoCmd struct {
 	JSON     bool          `name:"json" help:"Print the summary as one JSON object on standard output."`
 	Data     string        `type:"path" help:"Folder for all data; it is kept. Without it a temporary one, removed at the end."`
 	Keep     bool          `help:"Keep the temporary data folder too."`
+
+	Alertmanager string `placeholder:"URL" help:"An Alertmanager that pages go to as well, such as http://127.0.0.1:9093."`
 }
 
 func (c *demoCmd) Run(ctx context.Context, out io.Writer, tell console) error {
@@ -35,7 +37,7 @@ func (c *demoCmd) Run(ctx context.Context, out io.Writer, tell console) error {
 	}
 	summary, err := demo.Run(ctx, demo.Options{
 		Venues: c.Venues, Seed: c.Seed, Duration: c.Duration, Scenario: c.Scenario, BasePort: c.BasePort,
-		Data: c.Data, Keep: c.Keep, Bin: filepath.Dir(exe), Tell: tell,
+		Data: c.Data, Keep: c.Keep, Bin: filepath.Dir(exe), Tell: tell, Alertmanager: c.Alertmanager,
 	})
 	if err != nil {
 		return err

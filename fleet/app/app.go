@@ -20,17 +20,21 @@ import (
 
 	"ghostlight/buffer"
 	"ghostlight/buffer/delta"
+	"ghostlight/fleet/burn"
 	"ghostlight/fleet/config"
 	"ghostlight/fleet/doors"
 	"ghostlight/fleet/events"
 	"ghostlight/fleet/evidence"
+	"ghostlight/fleet/incident"
 	"ghostlight/fleet/ingest"
 	"ghostlight/fleet/ledger"
+	"ghostlight/fleet/notify"
 	"ghostlight/fleet/promapi"
 	"ghostlight/fleet/registry"
 	"ghostlight/fleet/sales"
 	"ghostlight/fleet/store"
 	"ghostlight/fleet/tsdb"
+	"ghostlight/fleet/witness"
 	"ghostlight/internal/daemon"
 )
 
@@ -79,9 +83,15 @@ type rooms struct {
 	ledger   *ledger.Ledger
 	events   *events.Calendar
 	metadata *promapi.Metadata
-	ingest   *ingest.Ingest
-	doors    *doors.Doors
 	metrics  *prometheus.Registry
+
+	notifier  *notify.Notifier // nil where nobody is told
+	incidents *incident.Book
+	burn      *burn.Room
+	witness   *witness.Witness
+
+	ingest *ingest.Ingest
+	doors  *doors.Doors
 }
 
 // Run serves the fleet until ctx ends. Its data folder is locked meanwhile.
@@ -117,6 +127,17 @@ func (a *App) Run(ctx context.Context) (err error) {
 	group.Go(func() error { return r.series.Run(ctx) })
 	group.Go(func() error { return r.nodes.Run(ctx) })
 	group.Go(func() error { return r.evidence.Run(ctx) })
+	group.Go(func() error { return r.ledger.Run(ctx) })
+	group.Go(func() error { return r.incidents.Run(ctx) })
+	group.Go(func() error { return r.burn.Run(ctx) })
+	group.Go(func() error { return audit(ctx, r.incidents, r.burn, a.log) })
+	group.Go(func() error { return r.witness.Run(ctx) })
+	if r.notifier != nil {
+		group.Go(func() error { return r.notifier.Run(ctx) })
+	}
+	if d := a.deadMan(r); d != nil {
+		group.Go(func() error { return d.Run(ctx) })
+	}
 	group.Go(func() error { return r.ingest.Run(ctx) })
 	group.Go(func() error { return daemon.Serve(ctx, ln, handler, ingest.Tune) })
 	if otlp != nil {
@@ -158,13 +179,16 @@ func (a *App) open(ctx context.Context, r *rooms) (err error) {
 	if r.ledger, err = ledger.New(ctx, r.store); err != nil {
 		return err
 	}
-	if r.events, err = events.New(ctx, r.store, r.nodes.Venues(), nil); err != nil {
+	if r.events, err = events.New(ctx, events.Options{Store: r.store, Venues: r.nodes.Venues(), Hours: a.cfg.Hours()}); err != nil {
 		return err
 	}
 	if r.metadata, err = promapi.NewMetadata(ctx, r.store); err != nil {
 		return err
 	}
 	if r.metrics, err = newMetrics(r.nodes, r.evidence); err != nil {
+		return err
+	}
+	if err = a.openIncidents(ctx, r); err != nil {
 		return err
 	}
 	return a.openIngest(ctx, r)
@@ -183,8 +207,8 @@ func (a *App) openIngest(ctx context.Context, r *rooms) (err error) {
 	limits.Series = a.cfg.Limits.SeriesPerBlock
 	r.ingest, err = ingest.New(ctx, ingest.Options{
 		Dir: a.cfg.DataDir, Store: r.store, Series: r.series, Nodes: r.nodes, Learner: r.metadata, Identify: identify,
-		Appliers: []ingest.Applier{r.nodes, r.evidence, r.sales, r.ledger},
-		Silence:  a.cfg.DarkAfter.D(), BlockBytes: int64(a.cfg.Limits.BlockBytes), Decode: limits, JournalBytes: int64(a.cfg.Limits.JournalBytes), Limits: nodeLimits(a.cfg),
+		Appliers: []ingest.Applier{r.nodes, r.evidence, r.sales, r.ledger, r.incidents}, Calendar: r.events,
+		Silence: a.cfg.DarkAfter.D(), BlockBytes: int64(a.cfg.Limits.BlockBytes), Decode: limits, JournalBytes: int64(a.cfg.Limits.JournalBytes), Limits: nodeLimits(a.cfg),
 		TrimEvery: a.o.TrimEvery, BarrierAge: a.o.BarrierAge, Metrics: r.metrics, Log: a.log,
 	})
 	if err != nil {
@@ -211,7 +235,7 @@ func (r *rooms) close() error {
 func members(cfg config.Config) []registry.Member {
 	out := make([]registry.Member, 0, len(cfg.Nodes))
 	for _, n := range cfg.Nodes {
-		out = append(out, registry.Member{Source: n.Source(), Contact: n.Contact})
+		out = append(out, registry.Member{Source: n.Source(), Contact: cfg.Contact(n)})
 	}
 	return out
 }

@@ -28,6 +28,16 @@ type Config struct {
 	DarkAfter strictyaml.Duration `yaml:"dark_after"`
 	// Nodes are the nodes of the fleet. Nobody else is let in.
 	Nodes []Node `yaml:"nodes"`
+	// Venues say more of some of the venues that nodes are in.
+	Venues []Venue `yaml:"venues"`
+	// PublicURL is the address that people reach the centre at, such as
+	// https://ghostlight.example.org. Pages that are sent out link to it. Empty: they
+	// carry no link.
+	PublicURL string `yaml:"public_url"`
+	// Notify lists who is told of incidents. Empty: nobody is.
+	Notify []Route `yaml:"notify"`
+	// DeadMan is told from time to time that the centre works.
+	DeadMan DeadMan `yaml:"dead_man"`
 	// APIToken is what a call must carry that changes something, such as
 	// starting an event. Empty: no such call is allowed.
 	APIToken string `yaml:"api_token"`
@@ -95,6 +105,9 @@ type Node struct {
 	Token string `yaml:"token"`
 	// Contact is whom to ring at the venue; free text.
 	Contact string `yaml:"contact"`
+	// Carrier is who runs the node's uplink; free text. Nodes of one carrier that go
+	// dark together are one incident.
+	Carrier string `yaml:"carrier"`
 }
 
 // MinToken is the least length of a node's token in bytes.
@@ -145,6 +158,7 @@ func Default() Config {
 		Retention:   strictyaml.Duration(365 * 24 * time.Hour),
 		DarkAfter:   strictyaml.Duration(15 * time.Second),
 		MemoryLimit: 512 << 20,
+		DeadMan:     DeadMan{Every: strictyaml.Duration(time.Minute)},
 		Evidence: Evidence{
 			MaxAge: strictyaml.Duration(30 * 24 * time.Hour), MaxBytes: 256 << 20, Hold: strictyaml.Duration(15 * time.Minute), HoldBytes: 64 << 20,
 		},
@@ -186,7 +200,7 @@ func (c Config) Validate() error {
 			refuse("otlp.grpc", "is not an address: write for example 127.0.0.1:4317, or leave it empty")
 		}
 	}
-	return errors.Join(append(errs, c.Evidence.validate(), c.Limits.validate(), c.validateNodes())...)
+	return errors.Join(append(errs, c.Evidence.validate(), c.Limits.validate(), c.validateNodes(), c.validateVenues(), c.validateNotify())...)
 }
 
 func (l Limits) validate() error {

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
 	"ghostlight/buffer"
@@ -39,7 +41,24 @@ func define(t *testing.T, name string) slo.Objective {
 	return objectives[0]
 }
 
+// begin is the first minute of most tests, and the centre's clock unless it is moved.
+var begin = time.Unix(29_000_040*60, 0)
+
+// A clock is the centre's; it moves when it is told to.
+type clock struct{ ms atomic.Int64 }
+
+func (c *clock) now() time.Time   { return time.UnixMilli(c.ms.Load()) }
+func (c *clock) set(at time.Time) { c.ms.Store(at.UnixMilli()) }
+
 func open(t *testing.T) (*Ledger, *store.Store) {
+	t.Helper()
+	c := &clock{}
+	c.set(begin.Add(4 * time.Hour))
+	l, st := openAt(t, c)
+	return l, st
+}
+
+func openAt(t *testing.T, c *clock) (*Ledger, *store.Store) {
 	t.Helper()
 	st, err := store.Open(t.Context(), t.TempDir())
 	if err != nil {
@@ -51,12 +70,20 @@ func open(t *testing.T) (*Ledger, *store.Store) {
 			t.Fatal(err)
 		}
 	}
-	l, err := New(t.Context(), st)
+	return reopen(t, st, c), st
+}
+
+// reopen is a new life of the process: what was not durable is gone.
+func reopen(t *testing.T, st *store.Store, c *clock) *Ledger {
+	t.Helper()
+	l, err := New(t.Context(), st, Clock(c.now))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return l, st
+	return l
 }
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type sent struct {
 	source buffer.Source
@@ -110,8 +137,7 @@ func drawBucket(t *rapid.T, o slo.Objective, first int64) slo.Bucket {
 // the ledger comes to what the last revisions say.
 func TestHighestRevisionWins(t *testing.T) {
 	l, st := open(t)
-	first := int64(29_000_000) / 60 * 60
-	begin := time.Unix(first*60, 0)
+	first := slo.MinuteOf(begin)
 	number := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		number++
@@ -153,12 +179,12 @@ func TestHighestRevisionWins(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			rt.Fatalf("status (-want +got):\n%s", diff)
 		}
-		checkMinutes(rt, t, l, o, begin, want)
+		checkMinutes(rt, t, l, o, want)
 	})
 }
 
 // checkMinutes expects the minutes to add up to the status.
-func checkMinutes(rt *rapid.T, t *testing.T, l *Ledger, o slo.Objective, begin time.Time, want slo.Status) {
+func checkMinutes(rt *rapid.T, t *testing.T, l *Ledger, o slo.Objective, want slo.Status) {
 	minutes, err := l.Minutes(t.Context(), o.Name, Selection{}, begin, begin.Add(3*time.Hour))
 	if err != nil || len(minutes) != 180 {
 		rt.Fatalf("%d minutes (%v)", len(minutes), err)
@@ -177,54 +203,9 @@ func checkMinutes(rt *rapid.T, t *testing.T, l *Ledger, o slo.Objective, begin t
 	}
 }
 
-func TestHourPacksEverything(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		o := slo.Objective{Name: "x", Hash: 7}
-		h := newHour(100)
-		for range rapid.IntRange(0, 60).Draw(t, "count") {
-			b := drawBucket(t, o, 100*60)
-			b.Minute = 100*60 + b.Minute%60
-			h.put(b)
-		}
-		packed := h.pack()
-		got, err := unpackHour(100, packed)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(h, got, cmp.AllowUnexported(hour{})); diff != "" {
-			t.Fatalf("hour (-packed +unpacked):\n%s", diff)
-		}
-		for n := range packed {
-			if _, err := unpackHour(100, packed[:n]); n > 0 && h.held != 0 && err == nil {
-				t.Fatalf("%d of %d bytes were read without complaint", n, len(packed))
-			}
-		}
-	})
-}
-
-func FuzzUnpackHour(f *testing.F) {
-	h := newHour(1)
-	h.put(slo.Bucket{Objective: "x", Minute: 61, Revision: 1, Good: 1, Total: 2, State: slo.Measured})
-	f.Add(h.pack())
-	f.Add([]byte{hourVersion})
-	f.Fuzz(func(t *testing.T, src []byte) {
-		h, err := unpackHour(1, src)
-		if err != nil {
-			return
-		}
-		h.each("x", func(b slo.Bucket) bool {
-			if b.Minute < 60 || b.Minute > 119 {
-				t.Errorf("minute %d is not of hour 1", b.Minute)
-			}
-			return true
-		})
-	})
-}
-
 func TestANodeOwesNothingBeforeItsFirstDay(t *testing.T) {
 	l, st := open(t)
 	o := define(t, "checkout")
-	begin := time.Unix(29_000_000*60, 0)
 	late := begin.Add(50 * time.Minute)
 	if err := apply(t, l, st, definition(soho, o, begin), definition(camden, o, late)); err != nil {
 		t.Fatal(err)
@@ -257,14 +238,14 @@ func TestANodeOwesNothingBeforeItsFirstDay(t *testing.T) {
 func TestBucketsMayComeBeforeTheDefinition(t *testing.T) {
 	l, st := open(t)
 	o := define(t, "checkout")
-	b := slo.Bucket{Objective: "checkout", Hash: o.Hash, Minute: 29_000_000, Revision: 1, Good: 3, Total: 4, State: slo.Measured}
+	b := slo.Bucket{Objective: "checkout", Hash: o.Hash, Minute: slo.MinuteOf(begin), Revision: 1, Good: 3, Total: 4, State: slo.Measured}
 	if err := apply(t, l, st, bucket(t, soho, b)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := l.Objective(t.Context(), "checkout"); !errors.Is(err, ErrUnknown) {
 		t.Errorf("an objective without definition: %v", err)
 	}
-	at := time.Unix(29_000_000*60, 0)
+	at := begin
 	if err := apply(t, l, st, definition(soho, o, at.Add(time.Hour)), definition(soho, o, at)); err != nil {
 		t.Fatal(err)
 	}

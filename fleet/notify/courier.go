@@ -33,12 +33,14 @@ func newCourier(n *Notifier, r Route, matches func(map[string]string) bool) *cou
 	return c
 }
 
-// takes reports whether the receiver is to be told. That a page is over is for those
-// who were told of it, whatever they match.
+// takes reports whether the receiver is to be told. That a page is over, and what is
+// found of it afterwards, is for those who were told of it, whatever they match.
 func (c *courier) takes(n Notification, phase Phase) bool {
 	switch {
 	case phase == Resolve:
 		return true
+	case phase == Revise:
+		return !c.route.LiveOnly
 	case phase == Late && c.route.LiveOnly:
 		return false
 	}

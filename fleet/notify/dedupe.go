@@ -16,6 +16,8 @@ func dedupe(old *Notification, n Notification) Phase {
 		return Fire // it fails again
 	case n.Status == Firing && old.Urgency == slo.Ticket && n.Urgency == slo.Page:
 		return Fire // it can no longer wait for the morning
+	case n.Status == Resolved && n.Finding != nil && (old.Finding == nil || old.Finding.Sales != n.Finding.Sales):
+		return Revise
 	}
 	return ""
 }

@@ -19,7 +19,7 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer, n *Notifier) (*metrics, error) {
 	m := &metrics{
 		sent: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "ghostlight_fleet_pages_sent_total", Help: "Pages that a receiver took, by receiver and by what they told: firing, resolved or late.",
+			Name: "ghostlight_fleet_pages_sent_total", Help: "Pages that a receiver took, by receiver and by what they told: firing, resolved, late or revised.",
 		}, []string{"receiver", "phase"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ghostlight_fleet_page_failures_total", Help: "Tries to tell a receiver that failed, by receiver and by whether it did not work (failed) or did not take the page (rejected).",

@@ -141,7 +141,8 @@ type Phase string
 const (
 	Fire    Phase = "firing"
 	Resolve Phase = "resolved"
-	Late    Phase = "late" // it was over before anybody here knew of it
+	Late    Phase = "late"    // it was over before anybody here knew of it
+	Revise  Phase = "revised" // it is over, and what it did to sales turns out to be otherwise
 )
 
 // A Page is one notification on its way to one receiver.

@@ -16,12 +16,19 @@ import (
 
 	"ghostlight/fleet/store"
 	"ghostlight/slo"
+	"ghostlight/slo/incident"
 )
 
 func TestDedupe(t *testing.T) {
 	firing := Notification{Status: Firing, Urgency: slo.Ticket}
 	paging := Notification{Status: Firing, Urgency: slo.Page}
 	resolved := Notification{Status: Resolved, Urgency: slo.Page}
+	finds := func(s incident.Sales) Notification {
+		n := resolved
+		n.Finding = &incident.Finding{Sales: s}
+		return n
+	}
+	well, lost := finds(incident.Unaffected), finds(incident.Lost)
 	for _, tt := range []struct {
 		name string
 		old  *Notification
@@ -36,6 +43,11 @@ func TestDedupe(t *testing.T) {
 		{"over", &paging, resolved, Resolve},
 		{"over, again", &resolved, resolved, ""},
 		{"fails again", &resolved, paging, Fire},
+		{"over, and found", &paging, well, Resolve},
+		{"found afterwards", &resolved, lost, Revise},
+		{"found to be otherwise", &well, lost, Revise},
+		{"found to be the same", &lost, lost, ""},
+		{"fails again, whatever was found", &lost, paging, Fire},
 	} {
 		if got := dedupe(tt.old, tt.new); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
@@ -83,6 +95,42 @@ func TestAReceiverDownForAnHourGetsEachPage(t *testing.T) {
 		b.pass(time.Hour)
 		if got := len(down.taken()); got != len(want) {
 			t.Errorf("after another restart %d pages were told, want %d", got, len(want))
+		}
+	})
+}
+
+func TestWhatIsFoundAfterwardsIsToldToWhoWasTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up, tickets, live := newPager(), newPager(), newPager()
+		b := newBench(t, Route{Name: "up", Receiver: up}, Route{Name: "tickets", Receiver: tickets, Matchers: []Matcher{{Label: "severity", Value: "ticket"}}},
+			Route{Name: "live", Receiver: live, LiveOnly: true})
+		defer func() { b.stop() }()
+		n := fails("inc-1")
+		b.notify(n)
+		b.pass(time.Minute)
+		n = over(n)
+		n.Finding = &incident.Finding{Sales: incident.Unaffected, Good: 3}
+		up.set(func(p *pager) { p.down = true })
+		b.notify(n)
+		b.pass(time.Minute)
+		for _, s := range []incident.Sales{incident.Lost, incident.Unaffected, incident.Lost} {
+			n.Finding = &incident.Finding{Sales: s, Good: 3, Bad: 1}
+			b.notify(n)
+			b.pass(time.Second)
+		}
+		up.set(func(p *pager) { p.down = false })
+		b.pass(retryMost)
+		if diff := cmp.Diff([]string{"inc-1 firing", "inc-1 resolved", "inc-1 revised"}, up.taken()); diff != "" {
+			t.Errorf("told (-want +got):\n%s", diff)
+		}
+		if got := up.last.Pages[0].Finding; got.Sales != incident.Lost {
+			t.Errorf("told at last of %+v", got)
+		}
+		if got := tickets.taken(); len(got) > 0 {
+			t.Errorf("who was told nothing was told %q", got)
+		}
+		if diff := cmp.Diff([]string{"inc-1 firing", "inc-1 resolved"}, live.taken()); diff != "" {
+			t.Errorf("who is told of what is live (-want +got):\n%s", diff)
 		}
 	})
 }

@@ -80,6 +80,8 @@ func owe(ctx context.Context, tx *sql.Tx, receiver string, n Notification, phase
 		return err
 	case phase == Resolve && last != Fire && (last != "" || told != Fire):
 		return nil
+	case phase == Revise && (last != "" && attempts == 0 || last == "" && told == ""):
+		return nil // it goes with what is owed, or is nothing to who was told nothing
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO notify_owed VALUES (?, ?, ?, ?, ?, ?, 0, 0)`, receiver, n.Key, change, phase, urgent(n), now.UnixMilli())
 	return err

@@ -20,6 +20,8 @@ func (p Page) Summary() string {
 		return lead + p.fails() + " for " + lasted + ", found afterwards; it is over"
 	case Resolve:
 		return lead + p.subject() + " is restored after " + lasted
+	case Revise:
+		return lead + p.subject() + " was restored; sales turn out to have been " + string(p.Finding.Sales)
 	}
 	line := lead + p.fails() + " since " + clock(p.Since)
 	if p.AtRisk != nil {
@@ -93,14 +95,14 @@ func place(s incident.Scope) string {
 // subject is what fails, and stands for itself in a sentence.
 func (n Notification) subject() string {
 	switch {
-	case n.What != "":
-		return n.What
-	case n.Scope.Cause == incident.Journey:
-		return "journey " + n.Scope.Name
 	case n.Scope.Cause == incident.Darkness:
 		return "contact"
 	case n.Scope.Cause == incident.Several:
 		return "the venue"
+	case n.What != "":
+		return n.What
+	case n.Scope.Cause == incident.Journey:
+		return "journey " + n.Scope.Name
 	}
 	return n.Scope.Name
 }
@@ -116,10 +118,13 @@ func (p Page) fails() string {
 	}
 	switch p.Scope.Cause {
 	case incident.Darkness:
-		return tense("is dark", "was dark")
+		return tense("is dark", "was dark") + brackets(p.What)
 	case incident.Journey:
 		return p.subject() + tense(" does not pass", " did not pass")
 	case incident.Several:
+		if p.What != "" {
+			return p.What + tense(" fail", " failed")
+		}
 		return tense("several objectives fail", "several objectives failed")
 	}
 	return p.subject() + tense(" burns its error budget", " burnt its error budget")

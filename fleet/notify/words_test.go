@@ -28,7 +28,11 @@ func TestWords(t *testing.T) {
 	dark.Finding = &incident.Finding{Sales: incident.Unaffected, Good: 120, Pending: 1}
 	carrier := bare
 	carrier.Scope = incident.Scope{Cause: incident.Darkness, Carrier: "Orange"}
-	carrier.Suspects = carrier.Scope.Suspects()
+	carrier.Suspects, carrier.What = carrier.Scope.Suspects(), "5 nodes of 4 venues"
+	several := bare
+	several.Scope, several.What = incident.Scope{Region: "north", Venue: "soho", Cause: incident.Several}, "checkout-success, relay-latency"
+	lost := dark
+	lost.Finding = &incident.Finding{Sales: incident.Lost, Good: 120, Bad: 7}
 	ended := func(n Notification) Notification {
 		n.Status, n.Until = Resolved, since.Add(12*time.Minute)
 		return n
@@ -70,9 +74,22 @@ func TestWords(t *testing.T) {
 			"Sales were unaffected: 120 sales, 0 failed, 1 minute not known yet.",
 		}},
 		{"a carrier", carrier, Fire, []string{
-			"carrier Orange: is dark since 20:14 UTC",
+			"carrier Orange: is dark (5 nodes of 4 venues) since 20:14 UTC",
 			"Failing since 4 Jul 2026, 20:14 UTC.",
 			"Look first at: the centre itself, then carrier Orange.",
+		}},
+		{"several", several, Fire, []string{
+			"soho: checkout-success, relay-latency fail since 20:14 UTC",
+			"Failing since 4 Jul 2026, 20:14 UTC.",
+		}},
+		{"several, over", ended(several), Resolve, []string{
+			"soho: the venue is restored after 12 min",
+			"Failed 4 Jul 2026, 20:14 UTC, over 4 Jul 2026, 20:26 UTC.",
+		}},
+		{"sales were lost after all", ended(lost), Revise, []string{
+			"soho (edge-1): contact was restored; sales turn out to have been lost",
+			"Failed 4 Jul 2026, 20:14 UTC, over 4 Jul 2026, 20:26 UTC.",
+			"Sales were lost: 120 sales, 7 failed.",
 		}},
 	} {
 		p := Page{Notification: tt.n, Phase: tt.phase}

@@ -21,6 +21,9 @@ var tables = []string{
 	// end_ms is 0 while the episode goes on.
 	`CREATE TABLE IF NOT EXISTS dark_episodes (source INTEGER NOT NULL REFERENCES sources (id), start_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL,
 		PRIMARY KEY (source, start_ms)) WITHOUT ROWID`,
+	// From a goodbye to the first sign after it; the one that goes on is in nodes.
+	`CREATE TABLE IF NOT EXISTS away_episodes (source INTEGER NOT NULL REFERENCES sources (id), start_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL,
+		PRIMARY KEY (source, start_ms)) WITHOUT ROWID`,
 	`CREATE TABLE IF NOT EXISTS centre_alive (id INTEGER PRIMARY KEY CHECK (id = 1), at_ms INTEGER NOT NULL)`,
 	`CREATE TABLE IF NOT EXISTS centre_down (start_ms INTEGER PRIMARY KEY, end_ms INTEGER NOT NULL)`,
 	`CREATE TABLE IF NOT EXISTS journey_runs (source INTEGER NOT NULL REFERENCES sources (id), journey TEXT NOT NULL, start_ms INTEGER NOT NULL,
@@ -93,12 +96,23 @@ func (r *Registry) loadNode(ctx context.Context, n *node) error {
 	if err := r.loadRuns(ctx, n); err != nil {
 		return err
 	}
-	var open int64
-	err = r.store.Read().QueryRowContext(ctx, `SELECT coalesce(max(start_ms), 0) FROM dark_episodes WHERE source = ? AND end_ms = 0`, n.id).Scan(&open)
-	if open > 0 {
-		n.watch.open = &Episode{Start: fromMilli(open)}
+	return r.loadDark(ctx, n)
+}
+
+func (r *Registry) loadDark(ctx context.Context, n *node) error {
+	var start, end int64
+	err := r.store.Read().QueryRowContext(ctx, `SELECT start_ms, end_ms FROM dark_episodes WHERE source = ? ORDER BY start_ms DESC LIMIT 1`, n.id).Scan(&start, &end)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	case end == 0:
+		n.watch.open = &Episode{Start: fromMilli(start)}
+	default:
+		n.lastDark = Episode{fromMilli(start), fromMilli(end)}
 	}
-	return err
+	return nil
 }
 
 func (r *Registry) loadScore(ctx context.Context, n *node) error {
@@ -144,6 +158,7 @@ type row struct {
 	view     View
 	goodbye  bool
 	episodes []Episode
+	aways    []Episode
 }
 
 // save stores the nodes that changed and that the centre is alive. What could not
@@ -190,7 +205,7 @@ func (r *Registry) takeDirty() []row {
 	for _, src := range r.order {
 		n := r.nodes[src]
 		if n.dirty {
-			rows = append(rows, row{n.id, n.copy(), n.watch.goodbye, slices.Clone(n.episodes)})
+			rows = append(rows, row{n.id, n.copy(), n.watch.goodbye, slices.Clone(n.episodes), slices.Clone(n.aways)})
 			n.dirty = false
 		}
 	}
@@ -205,7 +220,7 @@ func (r *Registry) settle(rows []row, stored bool) {
 	for _, row := range rows {
 		n := r.nodes[row.view.Source]
 		if stored {
-			n.episodes = n.episodes[len(row.episodes):]
+			n.episodes, n.aways = n.episodes[len(row.episodes):], n.aways[len(row.aways):]
 		} else {
 			n.dirty = true
 		}
@@ -225,6 +240,13 @@ func (row row) store(ctx context.Context, tx *sql.Tx) error {
 	}
 	for _, ep := range row.episodes {
 		_, err := tx.ExecContext(ctx, `INSERT INTO dark_episodes VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET end_ms = max(end_ms, excluded.end_ms)`,
+			row.id, toMilli(ep.Start), toMilli(ep.End))
+		if err != nil {
+			return err
+		}
+	}
+	for _, ep := range row.aways {
+		_, err := tx.ExecContext(ctx, `INSERT INTO away_episodes VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET end_ms = max(end_ms, excluded.end_ms)`,
 			row.id, toMilli(ep.Start), toMilli(ep.End))
 		if err != nil {
 			return err

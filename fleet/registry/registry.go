@@ -54,6 +54,7 @@ type View struct {
 	FirstSeen time.Time `json:"first_seen,omitzero"`
 	LastSeen  time.Time `json:"last_seen,omitzero"`
 	DarkSince time.Time `json:"dark_since,omitzero"` // zero unless dark
+	LastDark  Episode   `json:"last_dark,omitzero"`  // the latest dark episode, whether it goes on or not; zero: none
 
 	Heartbeat   wire.Heartbeat `json:"heartbeat"`    // the last one; zero before the first
 	HeartbeatAt time.Time      `json:"heartbeat_at"` // centre's clock
@@ -92,6 +93,8 @@ type node struct {
 	offset   offset
 	dirty    bool      // view or episodes differ from what is stored
 	episodes []Episode // begun or ended since the last save
+	aways    []Episode // ended since the last save
+	lastDark Episode   // the latest that has ended
 	last     map[string]synthetics.Result
 	scored   int64            // rank of view.Score
 	ran      map[string]int64 // ranks of last
@@ -203,8 +206,9 @@ func (n *node) copy() View {
 	v.Presence = n.watch.presence()
 	v.Live = v.Presence == Live
 	v.LastSeen = n.watch.last
+	v.LastDark = n.lastDark
 	if n.watch.open != nil {
-		v.DarkSince = n.watch.open.Start
+		v.DarkSince, v.LastDark = n.watch.open.Start, *n.watch.open
 	}
 	v.Journeys = make([]synthetics.Result, 0, len(n.last))
 	for _, res := range n.last {

@@ -69,15 +69,19 @@ func (r *Registry) with(src buffer.Source, fn func(n *node, now time.Time)) erro
 
 // sign tells n's watch that the node was heard. r.mu is held.
 func (r *Registry) sign(n *node, now time.Time, goodbye bool) {
-	before := n.watch.presence()
+	before, last := n.watch.presence(), n.watch.last
 	if n.view.FirstSeen.IsZero() {
 		n.view.FirstSeen = now
 	}
 	if ended := n.watch.sign(now, goodbye); ended != nil {
-		n.episodes = append(n.episodes, *ended)
+		n.episodes, n.lastDark = append(n.episodes, *ended), *ended
 		r.log.Info("node is back", "source", n.view.Source.String(), "dark_for", ended.End.Sub(ended.Start).Round(time.Second).String())
 	}
-	if after := n.watch.presence(); after != before {
+	after := n.watch.presence()
+	if before == Away && after != Away {
+		n.aways = append(n.aways, Episode{last, now})
+	}
+	if after != before {
 		r.announce()
 	}
 }

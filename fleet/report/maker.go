@@ -4,24 +4,40 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
+	"ghostlight/fleet/burn"
 	"ghostlight/fleet/events"
+	book "ghostlight/fleet/incident"
 	"ghostlight/fleet/ledger"
 	"ghostlight/fleet/registry"
 	"ghostlight/fleet/sales"
 	"ghostlight/fleet/status"
 )
 
-// Options of [New]. All but Now are needed.
+// Incidents is the book of incidents; [book.Book] does.
+type Incidents interface {
+	List(ctx context.Context, f book.Filter) ([]book.Item, error)
+	MTTR(ctx context.Context, f book.Filter) (book.MTTR, error)
+}
+
+// Auditor says of pages whether they were right; the fleet's burn alerts do.
+type Auditor interface {
+	Audit(ctx context.Context, f burn.AuditFilter) ([]burn.Audited, error)
+}
+
+// Options of [New]. All but Incidents, Auditor and Now are needed.
 type Options struct {
-	Nodes    status.Nodes
-	History  status.History
-	Sales    status.Sales
-	Ledger   status.Ledger
-	Calendar status.Calendar
-	Now      func() time.Time // nil: time.Now
+	Nodes     status.Nodes
+	History   status.History
+	Sales     status.Sales
+	Ledger    status.Ledger
+	Calendar  status.Calendar
+	Incidents Incidents        // nil: none are known
+	Auditor   Auditor          // nil: no page is known
+	Now       func() time.Time // nil: time.Now
 }
 
 // A Maker makes reports. Its methods may be called concurrently.
@@ -53,6 +69,10 @@ type facts struct {
 	heals    []registry.Heal
 	dark     []registry.Darkness
 	defs     []ledger.Definition // that a venue of the event counts
+
+	incidents []book.Item // that touch the event
+	mttr      book.MTTR   // of those that failed within it
+	pages     []burn.Audited
 }
 
 // Report makes the report of one event as known now; [status.ErrUnknown] when
@@ -108,17 +128,36 @@ func (m *Maker) gather(ctx context.Context, e events.Event) (f facts, err error)
 			f.defs = append(f.defs, d)
 		}
 	}
-	return f, err
+	if err != nil {
+		return f, err
+	}
+	return f, m.troubles(ctx, &f)
+}
+
+// troubles reads the incidents and pages of the event.
+func (m *Maker) troubles(ctx context.Context, f *facts) (err error) {
+	if m.opt.Incidents != nil {
+		touching := book.Filter{Venues: f.event.Venues, From: f.from, To: f.to}
+		if f.incidents, err = m.opt.Incidents.List(ctx, touching); err != nil {
+			return err
+		}
+		if f.mttr, err = m.opt.Incidents.MTTR(ctx, touching); err != nil {
+			return err
+		}
+	}
+	if m.opt.Auditor == nil {
+		return nil
+	}
+	f.pages, err = m.opt.Auditor.Audit(ctx, burn.AuditFilter{Venues: f.event.Venues, From: f.from, To: f.to})
+	return err
 }
 
 func (m *Maker) compose(ctx context.Context, f facts) (Report, error) {
 	r := Report{
-		Event: status.ToEvent(f.event), GeneratedMS: f.now.UnixMilli(), FromMS: f.from.UnixMilli(), ToMS: f.to.UnixMilli(),
-		Ongoing: f.event.Open(), Awaiting: []string{}, Venues: []Venue{}, Objectives: []Objective{}, Advice: []Advice{},
+		Event: status.ToEvent(f.event, f.now), GeneratedMS: f.now.UnixMilli(), FromMS: f.from.UnixMilli(), ToMS: f.to.UnixMilli(),
+		Ongoing: f.event.Open(f.now), Awaiting: []string{}, Venues: []Venue{}, Objectives: []Objective{}, Advice: []Advice{},
 	}
-	for _, t := range f.totals {
-		r.Totals.Add(t)
-	}
+	r.Totals = status.Sum(slices.Collect(maps.Values(f.totals))...)
 	r.Sales = r.Totals.Sales
 	r.Conversion = conversion(r.Totals)
 	var err error
@@ -132,6 +171,7 @@ func (m *Maker) compose(ctx context.Context, f facts) (Report, error) {
 	r.Journeys = countJourneys(f, outages)
 	r.Heals = answer(f, outages)
 	r.Venues = byVenue(f, r, outages)
+	r.Incidents, r.Restored, r.Pages = f.troubles(), restored(f), audited(f)
 	r.Lanes = lanesOf(f, r, outages)
 	r.Timeline = timeline(f, r, outages)
 	r.PerMinute = perMinute(f, r)
@@ -153,7 +193,7 @@ func conversion(t sales.Totals) *float64 {
 // minute that goes on is left out until its first buckets can have come.
 func (m *Maker) objectives(ctx context.Context, f facts) ([]Objective, error) {
 	from, to := f.from.Truncate(time.Minute), f.to
-	if settled := f.now.Add(-20 * time.Second).Truncate(time.Minute).Add(time.Minute); f.event.Open() && to.After(settled) {
+	if settled := f.now.Add(-20 * time.Second).Truncate(time.Minute).Add(time.Minute); f.event.Open(f.now) && to.After(settled) {
 		to = settled
 	}
 	if !to.After(from) {
@@ -161,7 +201,11 @@ func (m *Maker) objectives(ctx context.Context, f facts) ([]Objective, error) {
 	}
 	out := []Objective{}
 	for _, def := range f.defs {
-		sli, err := status.Judge(ctx, m.opt.Ledger, def, f.event.Venues, from, to)
+		judge := status.Judge
+		if !f.event.Open(f.now) {
+			judge = restated
+		}
+		sli, err := judge(ctx, m.opt.Ledger, def, f.event.Venues, from, to)
 		if err != nil {
 			return nil, err
 		}
@@ -184,6 +228,17 @@ func (m *Maker) objectives(ctx context.Context, f facts) ([]Objective, error) {
 		out = append(out, o)
 	}
 	return out, nil
+}
+
+// restated judges an objective over an event that is over, and says whether late
+// data changed what was final then.
+func restated(ctx context.Context, l status.Ledger, def ledger.Definition, venues []string, from, to time.Time) (status.SLI, error) {
+	sel := ledger.Selection{Venues: venues}
+	st, err := l.Status(ctx, def.Name, sel, from, to)
+	if err == nil {
+		st, err = status.Restate(ctx, l, def.Name, sel, from, to, st)
+	}
+	return status.ToSLI(def, st, from, to), err
 }
 
 // darkTimes are the dark episodes that touch the event, and what was made at the

@@ -55,6 +55,12 @@ func funcs() template.FuncMap {
 		},
 		"lanes": lanes,
 		"strip": draw.Strip,
+		"since": func(failedMS, atMS int64) string {
+			if atMS == 0 {
+				return "not reached"
+			}
+			return webui.Span(time.Duration(atMS-failedMS) * time.Millisecond)
+		},
 		"sub64": func(a, b int64) int64 { return a - b },
 		"ratio": func(a, b int) float64 {
 			if b == 0 {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"ghostlight/fleet/events"
 	"ghostlight/fleet/registry"
 	"ghostlight/fleet/report"
 	"ghostlight/fleet/status"
@@ -19,7 +20,9 @@ import (
 func maker(t *testing.T, f *statustest.Fleet) *report.Maker {
 	t.Helper()
 	o := f.Options()
-	m, err := report.New(report.Options{Nodes: o.Nodes, History: o.History, Sales: o.Sales, Ledger: o.Ledger, Calendar: o.Calendar, Now: f.Now})
+	m, err := report.New(report.Options{
+		Nodes: o.Nodes, History: o.History, Sales: o.Sales, Ledger: o.Ledger, Calendar: o.Calendar, Incidents: f.Incidents(nil).Book, Auditor: f, Now: f.Now,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,5 +149,49 @@ func TestRenderIsSelfContained(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("the report lacks %q", want)
 		}
+	}
+}
+
+// The report tells of each incident of its venues how long recovery took, and of each
+// page whether it was right.
+func TestReportTellsOfIncidentsAndPages(t *testing.T) {
+	r := reportOf(t, statustest.Night(), "e2f7kq5d")
+	var got []string
+	for _, i := range r.Incidents {
+		got = append(got, i.Place()+" "+i.Says())
+	}
+	want := []string{"soho over", "soho over", "soho over", "brixton taken on by Kim", "camden nobody has taken it on"}
+	if !slices.Equal(got, want) {
+		t.Errorf("incidents %q, want %q", got, want)
+	}
+	if r.Restored.N != 6 || r.Restored.Open != 3 || r.Restored.Median.MS == 0 {
+		t.Errorf("restored %+v", r.Restored)
+	}
+	if r.Pages.Right != 1 || r.Pages.Open != 1 || r.Pages.Wrong != 0 {
+		t.Errorf("pages %+v: hoxton is not of this event", r.Pages)
+	}
+	if !strings.Contains(r.Headline.Detail, "3 of them not over") {
+		t.Errorf("headline %+v", r.Headline)
+	}
+	page := check(t, r)
+	for _, text := range []string{"Incidents, and how long recovery took", "sales unaffected: 41 sales went through meanwhile", "Who was woken, and whether that was right"} {
+		if !strings.Contains(page, text) {
+			t.Errorf("the report does not say %q", text)
+		}
+	}
+}
+
+// What late data changed after the show had ended is told as restated.
+func TestReportSaysWhatIsRestated(t *testing.T) {
+	f := statustest.Night()
+	f.Shows = append(f.Shows, events.Event{ID: "short", Name: "Short", Venues: []string{"dalston"}, StartMS: f.Clock.Add(-48 * time.Minute).Truncate(time.Minute).UnixMilli(), EndMS: f.Clock.Add(-38 * time.Minute).Truncate(time.Minute).UnixMilli()})
+	before := reportOf(t, f, "short")
+	f.Revise("checkout-success", "london/dalston/dalston-1", slo.Bucket{Minute: slo.MinuteOf(f.Clock.Add(-43 * time.Minute)), Total: 9}, f.Clock.Add(-18*time.Minute))
+	after := reportOf(t, f, "short")
+	if before.Objectives[0].Restated || !after.Objectives[0].Restated || after.Objectives[0].Verdict != "missed" {
+		t.Errorf("before %+v\nafter %+v", before.Objectives[0].SLI, after.Objectives[0].SLI)
+	}
+	if !strings.Contains(after.Headline.Detail, "Restated by late data: Checkout success.") {
+		t.Errorf("headline %+v", after.Headline)
 	}
 }

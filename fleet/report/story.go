@@ -130,7 +130,7 @@ func answer(f facts, outages []outage) []Heal {
 func byVenue(f facts, r Report, outages []outage) []Venue {
 	out := []Venue{}
 	for _, venue := range f.event.Venues {
-		v := Venue{Venue: venue, Totals: f.totals[venue], Conversion: conversion(f.totals[venue])}
+		v := Venue{Venue: venue, Totals: status.Sum(f.totals[venue]), Conversion: conversion(f.totals[venue])}
 		dark := map[string]int64{}
 		for _, d := range f.dark {
 			if d.Venue == venue {

@@ -33,7 +33,7 @@ func (r *Report) await(f facts) {
 	if r.Ongoing {
 		r.Awaiting = append(r.Awaiting, "The event goes on.")
 	}
-	r.Complete = len(r.Awaiting) == 0 && !f.event.Open()
+	r.Complete = len(r.Awaiting) == 0 && !f.event.Open(f.now)
 }
 
 // verdict is the report in one sentence, and a second that explains it.
@@ -58,8 +58,11 @@ func verdict(r Report, outages []outage) status.Headline {
 	} else {
 		h.Says += "; nothing broke"
 	}
-	var missed, open []string
+	var missed, open, restated []string
 	for _, o := range r.Objectives {
+		if o.Restated {
+			restated = append(restated, o.DisplayName)
+		}
 		switch {
 		case o.Verdict == "missed":
 			missed = append(missed, o.DisplayName)
@@ -74,6 +77,12 @@ func verdict(r Report, outages []outage) status.Headline {
 		h.Tone = "unknown"
 	}
 	h.Detail = objectivesInWords(len(r.Objectives), missed, open)
+	if len(restated) > 0 {
+		h.Detail += " Restated by late data: " + strings.Join(restated, ", ") + "."
+	}
+	if says := recovery(r); says != "" {
+		h.Detail += " " + strings.ToUpper(says[:1]) + says[1:] + "."
+	}
 	return h
 }
 
@@ -190,6 +199,12 @@ func advise(f facts, r Report) []Advice {
 				add("Declare a capacity for "+o.DisplayName, "with pending minutes its verdict cannot be bounded without one")
 			}
 		}
+	}
+	if r.Pages.Wrong > 0 {
+		add("Look at the alerts that woke somebody for nothing", webui.Plural(r.Pages.Wrong, "page was", "pages were")+" wrong, as is known now")
+	}
+	if r.Pages.Missed > 0 {
+		add("Look at why nobody was woken", webui.Plural(r.Pages.Missed, "page was", "pages were")+" missed, as is known now")
 	}
 	return append(out, unseen(r)...)
 }

@@ -3,6 +3,8 @@ package report
 import (
 	"ghostlight/fleet/sales"
 	"ghostlight/fleet/status"
+	"ghostlight/fleet/status/incidents"
+	"ghostlight/fleet/status/objectives"
 )
 
 // Report is what an event came to, as known when it was made.
@@ -16,18 +18,21 @@ type Report struct {
 	Awaiting    []string        `json:"awaiting"` // what is, one sentence each
 	Headline    status.Headline `json:"headline"`
 
-	Sales      int64        `json:"sales"` // captured payments, all venues
-	Totals     sales.Totals `json:"totals"`
-	Conversion *float64     `json:"conversion"` // sales per check-in; nil: nobody checked in
-	Venues     []Venue      `json:"venues"`
-	PerMinute  status.Chart `json:"per_minute"`
-	Lanes      []Lane       `json:"lanes"`
-	Objectives []Objective  `json:"objectives"`
-	Journeys   []Journey    `json:"journeys"`
-	Heals      []Heal       `json:"heals"`
-	Dark       []Dark       `json:"dark"`
-	Timeline   []Entry      `json:"timeline"`
-	Advice     []Advice     `json:"advice"`
+	Sales      int64             `json:"sales"` // captured payments, all venues
+	Totals     sales.Totals      `json:"totals"`
+	Conversion *float64          `json:"conversion"` // sales per check-in; nil: nobody checked in
+	Venues     []Venue           `json:"venues"`
+	PerMinute  status.Chart      `json:"per_minute"`
+	Lanes      []Lane            `json:"lanes"`
+	Objectives []Objective       `json:"objectives"`
+	Journeys   []Journey         `json:"journeys"`
+	Heals      []Heal            `json:"heals"`
+	Dark       []Dark            `json:"dark"`
+	Incidents  []status.Incident `json:"incidents"` // that touched the event, by their failure; what has one cause is one
+	Restored   incidents.Restore `json:"restored"`  // how long recovery took
+	Pages      objectives.Audit  `json:"pages"`     // who was woken, and whether that was right
+	Timeline   []Entry           `json:"timeline"`
+	Advice     []Advice          `json:"advice"`
 }
 
 // Venue is one venue's part.

@@ -67,7 +67,7 @@ func (v *Views) charts(ctx context.Context, s shared, venue string, runs []regis
 			return nil, err
 		}
 		if any {
-			c.Ranges = dark
+			c.Ranges = append(c.Ranges, dark...)
 			out = append(out, c)
 		}
 	}
@@ -84,7 +84,7 @@ func SalesChart(id string, minutes []sales.Minute, dark, unknown []Range, known,
 	}
 	c := Chart{
 		ID: id, Title: "Sales a minute", Unit: "captured payments", FromMS: from.UnixMilli(), ToMS: to.UnixMilli(),
-		StepMS: time.Minute.Milliseconds(), Columns: true, Ranges: slices.Concat(dark, unknown),
+		StepMS: time.Minute.Milliseconds(), Columns: true, Ranges: append(append([]Range{}, dark...), unknown...),
 	}
 	line := Line{Name: "sales", Points: []Point{}}
 	for m := from.Unix() / 60; m*60 < to.Unix(); m++ {
@@ -105,7 +105,7 @@ func journeyChart(runs []registry.Run, dark []Range, from, to time.Time) (Chart,
 	if len(runs) == 0 {
 		return Chart{}, false
 	}
-	c := Chart{ID: "journeys", Title: "Journeys", Unit: "seconds for a whole run", FromMS: from.UnixMilli(), ToMS: to.UnixMilli(), Ranges: slices.Clone(dark)}
+	c := Chart{ID: "journeys", Title: "Journeys", Unit: "seconds for a whole run", FromMS: from.UnixMilli(), ToMS: to.UnixMilli(), Ranges: append([]Range{}, dark...)}
 	index := map[string]int{}
 	failing := map[string]int64{}
 	var longest int64
@@ -151,7 +151,7 @@ func failingRange(ranges []Range, since int64, r registry.Run) ([]Range, int64) 
 
 func (v *Views) metricChart(ctx context.Context, mc metricChart, venue string, from, to time.Time) (Chart, bool, error) {
 	c := Chart{
-		ID: mc.id, Title: mc.title, Unit: mc.unit, FromMS: from.UnixMilli(), ToMS: to.UnixMilli(), StepMS: chartStep.Milliseconds(),
+		ID: mc.id, Title: mc.title, Unit: mc.unit, FromMS: from.UnixMilli(), ToMS: to.UnixMilli(), StepMS: chartStep.Milliseconds(), Ranges: []Range{},
 		Percent: mc.percent, LimitLabel: mc.limitLabel,
 	}
 	if mc.max > 0 {

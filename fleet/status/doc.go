@@ -1,5 +1,7 @@
 // Package status composes what the fleet's books hold into the views that pages
-// and the JSON API show alike: the fleet, one venue, one objective, the events.
+// and the JSON API show alike: the fleet, one venue, the events, kept evidence. What
+// is told of objectives and of incidents has rooms of its own below; the words that
+// all views share are here.
 //
 // It guarantees that four facts never merge: a venue is dark (nothing is heard),
 // failing (heard, and it cannot sell), blind (heard, and nobody can tell) or

@@ -19,8 +19,8 @@ func (v *Views) Events(ctx context.Context) (Events, error) {
 		return out, fmt.Errorf("events view: %w", err)
 	}
 	for i, e := range list {
-		shown := ToEvent(e)
-		if i < 50 { // what older events sold is in their reports
+		shown := ToEvent(e, now)
+		if i < 50 && !shown.Ahead() { // what older events sold is in their reports
 			sold, err := v.sold(ctx, e, now)
 			if err != nil {
 				return out, fmt.Errorf("events view: %w", err)
@@ -29,12 +29,13 @@ func (v *Views) Events(ctx context.Context) (Events, error) {
 		}
 		out.List = append(out.List, shown)
 	}
+	out.Headline = eventsHeadline(out)
 	return out, nil
 }
 
 func (v *Views) sold(ctx context.Context, e events.Event, now time.Time) (Sold, error) {
 	from, to := e.Window(now)
-	s := Sold{FromMS: from.UnixMilli(), ToMS: to.UnixMilli()}
+	s := Sold{FromMS: from.UnixMilli(), ToMS: to.UnixMilli(), Totals: Sum()}
 	totals, err := v.opt.Sales.Totals(ctx, sales.Filter{Venues: e.Venues, From: from, To: to})
 	if err != nil {
 		return s, err
@@ -46,23 +47,59 @@ func (v *Views) sold(ctx context.Context, e events.Event, now time.Time) (Sold, 
 }
 
 // ToEvent is an event as the views show it.
-func ToEvent(e events.Event) Event {
-	return Event{ID: e.ID, Name: e.Name, Venues: e.Venues, StartMS: e.StartMS, EndMS: e.EndMS}
+func ToEvent(e events.Event, now time.Time) Event {
+	return Event{
+		ID: e.ID, Name: e.Name, Venues: e.Venues, Phase: string(e.Phase(now)), StartMS: e.StartMS, EndMS: e.EndMS, DoorsMS: e.DoorsMS,
+		OnMS: e.OnMS, OffMS: e.OffMS, Origin: string(e.Origin), Source: e.Source,
+	}
+}
+
+// eventsHeadline says what is on now, or what comes next.
+func eventsHeadline(e Events) Headline {
+	var on []string
+	var next *Event
+	for i, x := range e.List {
+		switch {
+		case x.Open():
+			on = append(on, x.Name)
+		case x.Ahead():
+			next = &e.List[i] // the list is by start, the latest first
+		}
+	}
+	h := Headline{Tone: "none", Says: "No event is on"}
+	if len(on) > 0 {
+		h.Says = number(len(on), "event is on", "events are on") + ": " + join(first(on, 4)...)
+		h.Tone = "ok"
+	}
+	if next != nil {
+		h.Detail = fmt.Sprintf("Next: %s at %s, in %s.", next.Name, join(first(next.Venues, 4)...), coarse(time.Duration(next.StartMS-e.NowMS)*time.Millisecond))
+	}
+	return h
+}
+
+// first cuts a list of names to n, and says how many more there are.
+func first(names []string, n int) []string {
+	if len(names) <= n {
+		return names
+	}
+	return append(slices.Clone(names[:n]), fmt.Sprintf("%d more", len(names)-n))
 }
 
 // openEvents are the events going on, at a venue or at any for "".
 func (v *Views) openEvents(ctx context.Context, venue string) ([]Event, error) {
+	now := v.opt.Now()
 	return v.pick(ctx, 20, func(e events.Event) bool {
-		return e.Open() && (venue == "" || slices.Contains(e.Venues, venue))
+		return e.Open(now) && (venue == "" || slices.Contains(e.Venues, venue))
 	})
 }
 
-// recentEvents are the latest n events of a venue.
+// recentEvents are the n events of a venue that start last.
 func (v *Views) recentEvents(ctx context.Context, venue string, n int) ([]Event, error) {
 	return v.pick(ctx, n, func(e events.Event) bool { return slices.Contains(e.Venues, venue) })
 }
 
 func (v *Views) pick(ctx context.Context, n int, want func(events.Event) bool) ([]Event, error) {
+	now := v.opt.Now()
 	list, err := v.opt.Calendar.List(ctx)
 	if err != nil {
 		return nil, err
@@ -70,7 +107,7 @@ func (v *Views) pick(ctx context.Context, n int, want func(events.Event) bool) (
 	out := []Event{}
 	for _, e := range list {
 		if want(e) && len(out) < n {
-			out = append(out, ToEvent(e))
+			out = append(out, ToEvent(e, now))
 		}
 	}
 	return out, nil

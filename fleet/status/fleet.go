@@ -45,7 +45,7 @@ type shared struct {
 
 func (v *Views) gather(ctx context.Context, now time.Time) (s shared, err error) {
 	s = shared{now: now, nodes: map[string][]registry.View{}}
-	s.from, s.to = hour(now)
+	s.from, s.to = Hour(now)
 	all := v.opt.Nodes.Nodes()
 	for _, n := range all {
 		s.nodes[n.Venue] = append(s.nodes[n.Venue], n)
@@ -69,7 +69,7 @@ func (v *Views) fleet(ctx context.Context, now time.Time) (Fleet, error) {
 	if err != nil {
 		return Fleet{}, err
 	}
-	f := Fleet{NowMS: now.UnixMilli(), Venues: []Venue{}, Alarms: []Venue{}, Events: []Event{}, Hour: Sold{FromMS: now.Add(-hourWindow).UnixMilli(), ToMS: now.UnixMilli()}}
+	f := Fleet{NowMS: now.UnixMilli(), Venues: []Venue{}, Alarms: []Venue{}, Incidents: []Incident{}, Events: []Event{}, Hour: Sold{FromMS: now.Add(-hourWindow).UnixMilli(), ToMS: now.UnixMilli(), Totals: Sum()}}
 	for name := range s.nodes {
 		row, err := v.row(ctx, s, name)
 		if err != nil {
@@ -80,6 +80,14 @@ func (v *Views) fleet(ctx context.Context, now time.Time) (Fleet, error) {
 		f.count(row)
 	}
 	slices.SortFunc(f.Venues, urgentFirst)
+	if f.Incidents, err = v.troubles(ctx, s, f.Venues); err != nil {
+		return Fleet{}, err
+	}
+	for i := range f.Venues {
+		if in := incidentsOf(f.Incidents, f.Venues[i].Name); len(in) > 0 {
+			f.Venues[i].Incident = in[0].ID
+		}
+	}
 	for _, row := range f.Venues {
 		if urgency[row.State] <= urgency[Degraded] {
 			f.Alarms = append(f.Alarms, row)
@@ -138,7 +146,7 @@ func (v *Views) row(ctx context.Context, s shared, name string) (Venue, error) {
 	totals := s.totals[name]
 	row := Venue{
 		Region: nodes[0].Region, Name: name, Nodes: len(nodes), Journeys: journeys(nodes, s.now),
-		Hour: Sold{FromMS: s.now.Add(-hourWindow).UnixMilli(), ToMS: s.now.UnixMilli(), Totals: totals},
+		Hour: Sold{FromMS: s.now.Add(-hourWindow).UnixMilli(), ToMS: s.now.UnixMilli(), Totals: Sum(totals)},
 	}
 	row.presence(nodes)
 	row.healing(s.heals)

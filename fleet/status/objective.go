@@ -3,101 +3,19 @@ package status
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
 	"ghostlight/fleet/ledger"
-	"ghostlight/fleet/registry"
 	"ghostlight/slo"
 )
 
-// describe is what the definition says.
-func describe(def ledger.Definition) Objective {
+// Describe is what an objective's definition says.
+func Describe(def ledger.Definition) Objective {
 	return Objective{
-		Description: def.Description, Owner: def.Owner, Source: def.Indicator.String(), Window: def.Window.String(), Capacity: def.Capacity,
+		Description: def.Description, Owner: def.Owner, Source: def.Indicator.String(), Window: def.Window.String(), Method: string(def.Budgeting),
+		Capacity: def.Capacity,
 	}
-}
-
-// Objectives judges every objective over the last hour.
-func (v *Views) Objectives(ctx context.Context) (Objectives, error) {
-	now := v.opt.Now()
-	out := Objectives{NowMS: now.UnixMilli(), List: []Objective{}}
-	defs, err := v.opt.Ledger.Objectives(ctx)
-	if err != nil {
-		return out, fmt.Errorf("objectives view: %w", err)
-	}
-	for _, def := range defs {
-		o := describe(def)
-		if o.SLI, err = v.judgeHour(ctx, def, nil, now); err != nil {
-			return out, fmt.Errorf("objectives view: %w", err)
-		}
-		out.List = append(out.List, o)
-	}
-	return out, nil
-}
-
-// maxCells bounds the minutes a strip shows.
-const maxCells = 24 * 60
-
-// Objective judges one objective over [from, to), or the last hour for zero
-// times, at each venue and at all together.
-func (v *Views) Objective(ctx context.Context, name string, from, to time.Time) (ObjectiveDetail, error) {
-	now := v.opt.Now()
-	if from.IsZero() || to.IsZero() {
-		from, to = hour(now)
-	}
-	defs, err := v.opt.Ledger.Objectives(ctx)
-	if err != nil {
-		return ObjectiveDetail{}, fmt.Errorf("objective view: %w", err)
-	}
-	i := slices.IndexFunc(defs, func(d ledger.Definition) bool { return d.Name == name })
-	if i < 0 {
-		return ObjectiveDetail{}, fmt.Errorf("objective %q: %w", name, ErrUnknown)
-	}
-	def := defs[i]
-	d := ObjectiveDetail{NowMS: now.UnixMilli(), Objective: describe(def)}
-	if d.SLI, err = Judge(ctx, v.opt.Ledger, def, nil, from, to); err != nil {
-		return d, err
-	}
-	if d.Venues, err = v.byVenue(ctx, def, from, to, now); err != nil {
-		return d, err
-	}
-	if d.Chart, err = v.eventsChart(ctx, def, from, to); err != nil {
-		return d, err
-	}
-	d.Headline = objectiveHeadline(d.SLI, def.Capacity)
-	return d, nil
-}
-
-func (v *Views) byVenue(ctx context.Context, def ledger.Definition, from, to, now time.Time) ([]VenueObjective, error) {
-	states := map[string]State{}
-	for _, n := range v.opt.Nodes.Nodes() {
-		switch {
-		case n.Presence == registry.Dark:
-			states[n.Venue] = Dark
-		case states[n.Venue] == "":
-			states[n.Venue] = Never
-			if n.Live {
-				states[n.Venue] = Healthy
-			}
-		}
-	}
-	out := []VenueObjective{}
-	for _, venue := range Venues(def) {
-		o := VenueObjective{Venue: venue, State: states[venue], Cells: []Cell{}}
-		var err error
-		if o.SLI, err = Judge(ctx, v.opt.Ledger, def, []string{venue}, from, to); err != nil {
-			return nil, err
-		}
-		if to.Sub(from) <= maxCells*time.Minute {
-			if o.Cells, err = Cells(ctx, v.opt.Ledger, def, []string{venue}, from, to); err != nil {
-				return nil, err
-			}
-		}
-		out = append(out, o)
-	}
-	return out, nil
 }
 
 // Venues lists the venues that count an objective, sorted.
@@ -110,63 +28,151 @@ func Venues(def ledger.Definition) []string {
 	return slices.Compact(out)
 }
 
-// eventsChart shows good and bad events by minute; a minute of which nothing is
-// known is missing, not zero.
-func (v *Views) eventsChart(ctx context.Context, def ledger.Definition, from, to time.Time) (Chart, error) {
-	c := Chart{
-		ID: "events", Title: "Events a minute", Unit: def.Indicator.String(), FromMS: from.UnixMilli(), ToMS: to.UnixMilli(),
-		StepMS: time.Minute.Milliseconds(), Lines: []Line{{Name: "good"}, {Name: "bad"}}, Ranges: []Range{},
+// Primary picks the objective the fleet page shows: payments if there are, else
+// other outcomes, else the first.
+func Primary(defs []ledger.Definition) (ledger.Definition, bool) {
+	rank := func(d ledger.Definition) int {
+		switch {
+		case d.Indicator.Outcome != nil && d.Indicator.Outcome.Kind == "payment":
+			return 0
+		case d.Indicator.Outcome != nil:
+			return 1
+		}
+		return 2
 	}
-	if to.Sub(from) > ledger.MaxMinutes*time.Minute {
-		return c, nil
+	if len(defs) == 0 {
+		return ledger.Definition{}, false
 	}
-	minutes, err := v.opt.Ledger.Minutes(ctx, def.Name, ledger.Selection{}, from, to)
+	return slices.MinFunc(defs, func(a, b ledger.Definition) int { return rank(a) - rank(b) }), true
+}
+
+// counts reports whether any node of the venue answers for def.
+func counts(def ledger.Definition, venue string) bool {
+	return slices.ContainsFunc(def.Nodes, func(p ledger.Participant) bool { return p.Venue == venue })
+}
+
+// Settle is how long after a minute's end its last bucket may be on the way; until
+// then the minute is not judged.
+const Settle = 20 * time.Second
+
+// Hour is the last hour of minutes whose buckets can all have come: the minute that
+// goes on is not in it.
+func Hour(now time.Time) (from, to time.Time) {
+	to = slo.MinuteStart(slo.MinuteOf(now.Add(-Settle)))
+	return to.Add(-hourWindow), to
+}
+
+// OwnWindow is the window an objective is judged over at a time, as far as its
+// minutes can have been told of: one that follows the calendar ends there too.
+func OwnWindow(def ledger.Definition, now time.Time) (from, to time.Time) {
+	first, end := def.Window.Minutes(now)
+	return slo.MinuteStart(first), slo.MinuteStart(min(end, slo.MinuteOf(now.Add(-Settle))))
+}
+
+// JudgeHour judges the last hour. Where nobody had to answer for any minute of it
+// yet, the minute that goes on is judged instead, as far as it has come.
+func JudgeHour(ctx context.Context, l Ledger, def ledger.Definition, sel ledger.Selection, now time.Time) (SLI, error) {
+	from, to := Hour(now)
+	sli, err := JudgeSelection(ctx, l, def, sel, from, to)
+	if err == nil && sli.Minutes.Expected == 0 {
+		return JudgeSelection(ctx, l, def, sel, from, slo.MinuteStart(slo.MinuteOf(now)+1))
+	}
+	return sli, err
+}
+
+func (v *Views) judgeHour(ctx context.Context, def ledger.Definition, venues []string, now time.Time) (SLI, error) {
+	return JudgeHour(ctx, v.opt.Ledger, def, ledger.Selection{Venues: venues}, now)
+}
+
+// Judge judges one objective at some venues over a window.
+func Judge(ctx context.Context, l Ledger, def ledger.Definition, venues []string, from, to time.Time) (SLI, error) {
+	return JudgeSelection(ctx, l, def, ledger.Selection{Venues: venues}, from, to)
+}
+
+// JudgeSelection judges one objective over a window.
+func JudgeSelection(ctx context.Context, l Ledger, def ledger.Definition, sel ledger.Selection, from, to time.Time) (SLI, error) {
+	st, err := l.Status(ctx, def.Name, sel, from, to)
 	if err != nil {
-		return c, fmt.Errorf("minutes of objective %s: %w", def.Name, err)
+		return SLI{}, fmt.Errorf("judge objective %s: %w", def.Name, err)
 	}
-	for _, m := range minutes {
-		at := slo.MinuteStart(m.Minute).UnixMilli()
-		good, bad := Value(m.Good), Value(m.Total-m.Good)
-		if m.Measured == 0 {
-			good, bad = Value(math.NaN()), Value(math.NaN())
-		}
-		c.Lines[0].Points = append(c.Lines[0].Points, Point{MS: at, V: good})
-		c.Lines[1].Points = append(c.Lines[1].Points, Point{MS: at, V: bad})
-		if m.Pending > 0 {
-			c.Ranges = extend(c.Ranges, at, "dark", "some venues not heard yet")
-		} else if m.Gap > 0 {
-			c.Ranges = extend(c.Ranges, at, "gap", "some venues not watched")
-		}
-	}
-	return c, nil
+	return ToSLI(def, st, from, to), nil
 }
 
-// extend adds one minute to the last range when it continues it.
-func extend(ranges []Range, at int64, kind, label string) []Range {
-	end := at + time.Minute.Milliseconds()
-	if n := len(ranges); n > 0 && ranges[n-1].Kind == kind && ranges[n-1].ToMS == at {
-		ranges[n-1].ToMS = end
-		return ranges
+// settledBy is how long after a window's end it is taken for what was believed then.
+const settledBy = 5 * time.Minute
+
+// Restate says of the status of a window that is over whether late data changed a
+// verdict that was final soon after it ended.
+func Restate(ctx context.Context, l Ledger, name string, sel ledger.Selection, from, to time.Time, st slo.Status) (slo.Status, error) {
+	then, err := l.StatusAsOf(ctx, name, sel, from, to, to.Add(settledBy))
+	if err != nil {
+		return st, fmt.Errorf("objective %s as it was known then: %w", name, err)
 	}
-	return append(ranges, Range{FromMS: at, ToMS: end, Kind: kind, Label: label})
+	return st.After(then), nil
 }
 
-func objectiveHeadline(s SLI, capacity int64) Headline {
+// ToSLI turns a judged window into what is shown.
+func ToSLI(def ledger.Definition, st slo.Status, from, to time.Time) SLI {
+	name := def.DisplayName
+	if name == "" {
+		name = def.Name
+	}
+	c := st.Coverage
+	return SLI{
+		Objective: def.Name, DisplayName: name, Target: def.Target, FromMS: from.UnixMilli(), ToMS: to.UnixMilli(),
+		Good: st.Good, Total: st.Total, Known: st.Known, Value: st.SLI, Lower: st.Lower, Upper: st.Upper,
+		Bounded: st.Total > 0 && (st.Final || def.Capacity > 0 || def.Budgeting.Sliced()), Verdict: string(st.Verdict), Final: st.Final, Restated: st.Restated,
+		BudgetLeft: st.BudgetLeft, Unit: def.Budgeting.Unit(),
+		Minutes: Minutes{
+			Expected: c.Measured + c.Gap + c.Pending + c.Excluded, Known: c.Measured - c.Blind - c.Open, Open: c.Open,
+			Gap: c.Gap, Pending: c.Pending, Excluded: c.Excluded, Quiet: c.Quiet, Failing: c.Failing, Blind: c.Blind,
+		},
+	}
+}
+
+// fewestCells is what a strip of minutes keeps at least.
+const fewestCells = 15
+
+// Cells is the coverage of one objective at some venues by minute.
+func Cells(ctx context.Context, l Ledger, def ledger.Definition, venues []string, from, to time.Time) ([]Cell, error) {
+	minutes, err := l.Minutes(ctx, def.Name, ledger.Selection{Venues: venues}, from, to)
+	if err != nil {
+		return nil, fmt.Errorf("minutes of objective %s: %w", def.Name, err)
+	}
+	// What lies before anybody had to answer says nothing; a few such minutes are
+	// left so that a new objective's first minutes are not as wide as the page.
+	for len(minutes) > fewestCells && cellKind(minutes[0]) == "none" {
+		minutes = minutes[1:]
+	}
+	out := make([]Cell, len(minutes))
+	for i, m := range minutes {
+		out[i] = Cell{StartMS: slo.MinuteStart(m.Minute).UnixMilli(), Kind: cellKind(m), Good: m.Good, Total: m.Total}
+	}
+	return out, nil
+}
+
+// cellKind picks the one fact a minute of several nodes shows: what is bad or
+// not known is never hidden behind what is good.
+func cellKind(m ledger.Minute) string {
 	switch {
-	case s.Verdict == "met" && s.Final:
-		return Headline{Tone: "ok", Says: s.DisplayName + " is met", Detail: "Nothing is pending: " + s.Minutes.Says() + "."}
-	case s.Verdict == "met":
-		return Headline{Tone: "ok", Says: s.DisplayName + " is met, whatever is still to come", Detail: s.Minutes.Says() + "; the rest cannot change the verdict."}
-	case s.Verdict == "missed" && s.Final:
-		return Headline{Tone: "bad", Says: s.DisplayName + " is missed", Detail: "Nothing is pending: " + s.Minutes.Says() + "."}
-	case s.Verdict == "missed":
-		return Headline{Tone: "bad", Says: s.DisplayName + " is missed, whatever is still to come", Detail: s.Minutes.Says() + "; the rest cannot change the verdict."}
-	case !s.Known:
-		return Headline{Tone: "unknown", Says: s.DisplayName + ": nothing was counted in this window", Detail: s.Minutes.Says() + "."}
+	case m.Measured+m.Gap+m.Pending+m.Excluded == 0:
+		return "none" // nobody had to answer for it
+	case m.Good < m.Total:
+		return "bad"
+	case m.Failing > 0:
+		return "failing"
+	case m.Pending > 0:
+		return "pending"
+	case m.Blind > 0:
+		return "blind"
+	case m.Gap > 0:
+		return "gap"
+	case m.Total > 0:
+		return "ok"
+	case m.Excluded > 0:
+		return "excluded"
+	case m.Quiet > 0:
+		return "quiet"
 	}
-	detail := fmt.Sprintf("%s; the pending minutes could decide it either way.", s.Minutes.Says())
-	if capacity == 0 {
-		detail = s.Minutes.Says() + ". Without a declared capacity an incomplete window stays undetermined."
-	}
-	return Headline{Tone: "unknown", Says: s.DisplayName + " is undetermined", Detail: detail}
+	return "blind" // still open and without events: nobody can tell yet
 }

@@ -67,6 +67,16 @@ func estimateRisk(state State, since, now, known time.Time, minutes []sales.Minu
 	return r
 }
 
+// EstimateRisk is what a place that is known to fail, or to be dark, since a time costs,
+// as [AtRisk] says; nil where sales go on as usual. minutes are its sales from half an
+// hour before since on, known is when it was first heard.
+func EstimateRisk(dark bool, since, now, known time.Time, minutes []sales.Minute) *AtRisk {
+	if dark {
+		return estimateRisk(Dark, since, now, known, minutes)
+	}
+	return estimateRisk(Failing, since, now, known, minutes)
+}
+
 // largest names the currency most was sold in.
 func largest(amounts map[string]int64) string {
 	best := ""

@@ -191,9 +191,6 @@ func TestUnknownNames(t *testing.T) {
 	if _, err := v.Venue(t.Context(), "none"); !errors.Is(err, status.ErrUnknown) {
 		t.Errorf("venue: %v", err)
 	}
-	if _, err := v.Objective(t.Context(), "none", time.Time{}, time.Time{}); !errors.Is(err, status.ErrUnknown) {
-		t.Errorf("objective: %v", err)
-	}
 }
 
 func TestViewsAreJSON(t *testing.T) {
@@ -202,15 +199,11 @@ func TestViewsAreJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	objective, err := v.Objective(t.Context(), "checkout-success", time.Time{}, time.Time{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	nodes, err := v.Nodes(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, x := range []any{fleet(t, statustest.Night()), venue, objective, nodes} {
+	for _, x := range []any{fleet(t, statustest.Night()), venue, nodes} {
 		body, err := json.Marshal(x)
 		if err != nil || !json.Valid(body) {
 			t.Errorf("%T: %v", x, err)

@@ -35,7 +35,14 @@ func (v *Views) venue(ctx context.Context, s shared, name string) (VenueDetail, 
 		return VenueDetail{}, err
 	}
 	d := VenueDetail{NowMS: s.now.UnixMilli(), Venue: row, Objectives: []Objective{}}
-	d.Headline = oneVenue(row, d.NowMS)
+	open, err := v.troubles(ctx, s, []Venue{row})
+	if err != nil {
+		return d, err
+	}
+	if d.Incidents = incidentsOf(open, name); len(d.Incidents) > 0 {
+		d.Incident = d.Incidents[0].ID
+	}
+	d.Headline = oneVenue(d.Venue, d.Incidents, d.NowMS)
 	nodes, err := v.allNodes(ctx, s.now)
 	if err != nil {
 		return d, err
@@ -79,7 +86,7 @@ func (v *Views) objectivesOf(ctx context.Context, s shared, d *VenueDetail) erro
 		if err != nil {
 			return err
 		}
-		o := describe(def)
+		o := Describe(def)
 		o.SLI, o.Cells = sli, cells
 		d.Objectives = append(d.Objectives, o)
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"ghostlight/fleet/sales"
+	"ghostlight/internal/webui"
+	"ghostlight/slo"
 )
 
 // State says in one word how a venue is.
@@ -60,9 +62,10 @@ func (s State) Says() string {
 
 // A Headline is the one sentence a page is about, and one that explains it.
 type Headline struct {
-	Tone   string `json:"tone"` // ok, warn, bad, dark, quiet, blind or unknown
-	Says   string `json:"says"`
-	Detail string `json:"detail,omitempty"`
+	Tone     string `json:"tone"` // ok, warn, bad, dark, quiet, blind or unknown
+	Says     string `json:"says"`
+	Detail   string `json:"detail,omitempty"`
+	Incident string `json:"incident,omitempty"` // that it is about; its page tells all
 }
 
 // Minutes says how much of a window is known, in minutes of all nodes together.
@@ -104,10 +107,34 @@ type SLI struct {
 	Bounded     bool    `json:"bounded"`
 	Lower       float64 `json:"lower"`
 	Upper       float64 `json:"upper"`
-	Verdict     string  `json:"verdict"` // met, missed or undetermined
-	Final       bool    `json:"final"`
+	Verdict     string  `json:"verdict"`  // met, missed or undetermined
+	Final       bool    `json:"final"`    // nothing is pending, or it was waited for long enough
+	Restated    bool    `json:"restated"` // late data changed a verdict that was final
 	BudgetLeft  float64 `json:"budget_left"`
+	Unit        string  `json:"unit"` // of Good and Total
 	Minutes     Minutes `json:"minutes"`
+}
+
+// Counted is such as "1,203 of 1,210 events".
+func (s SLI) Counted() string {
+	good, total, unit := s.Good, s.Total, s.Unit
+	if unit == slo.RatioTimeslices.Unit() {
+		good, total, unit = good/1e6, total/1e6, slo.Timeslices.Unit()
+	}
+	return fmt.Sprintf("%s of %s %s", webui.Count(good), webui.Count(total), unit)
+}
+
+// Standing says how sure the verdict is.
+func (s SLI) Standing() string {
+	switch {
+	case s.Restated:
+		return "restated: late data changed it"
+	case s.Verdict == string(slo.Undetermined):
+		return "what is pending could decide it either way"
+	case s.Final:
+		return "final: nothing is pending"
+	}
+	return "whatever is still to come"
 }
 
 // Tone of the verdict: an undetermined one is never good.
@@ -171,6 +198,7 @@ type Chart struct {
 	ToMS       int64    `json:"to_ms"`
 	StepMS     int64    `json:"step_ms"`
 	Columns    bool     `json:"columns,omitempty"` // columns instead of a line
+	Min        *float64 `json:"min,omitempty"`
 	Max        *float64 `json:"max,omitempty"`
 	Limit      *float64 `json:"limit,omitempty"`
 	LimitLabel string   `json:"limit_label,omitempty"`
@@ -249,4 +277,13 @@ type Sold struct {
 	FromMS int64 `json:"from_ms"`
 	ToMS   int64 `json:"to_ms"`
 	sales.Totals
+}
+
+// Sum is some totals added up; amounts in no currency are empty, never null.
+func Sum(some ...sales.Totals) sales.Totals {
+	sum := sales.Totals{AmountMinor: map[string]int64{}, RefundMinor: map[string]int64{}}
+	for _, t := range some {
+		sum.Add(t)
+	}
+	return sum
 }

@@ -1,18 +1,21 @@
 package status
 
+import "ghostlight/fleet/events"
+
 // Fleet is the first page: which venue needs somebody now, and how all are.
 type Fleet struct {
-	NowMS    int64      `json:"now_ms"`
-	Headline Headline   `json:"headline"`
-	Alarms   []Venue    `json:"alarms"` // venues that need somebody, the worst first; rows of Venues
-	Counts   Counts     `json:"counts"`
-	Checkout *SLI       `json:"checkout"` // all venues together; nil: no objective is known
-	Hour     Sold       `json:"hour"`     // what was sold in the last hour
-	Rate     Rate       `json:"rate"`
-	Heals    []Heal     `json:"heals"`  // newest first, of the last hour, at most 20
-	Healed   HealCounts `json:"healed"` // of the last hour
-	Events   []Event    `json:"events"` // going on now
-	Venues   []Venue    `json:"venues"` // the most urgent first, then by name
+	NowMS     int64      `json:"now_ms"`
+	Headline  Headline   `json:"headline"`
+	Alarms    []Venue    `json:"alarms"`    // venues that need somebody, the worst first; rows of Venues
+	Incidents []Incident `json:"incidents"` // that go on, the most urgent first
+	Counts    Counts     `json:"counts"`
+	Checkout  *SLI       `json:"checkout"` // all venues together; nil: no objective is known
+	Hour      Sold       `json:"hour"`     // what was sold in the last hour
+	Rate      Rate       `json:"rate"`
+	Heals     []Heal     `json:"heals"`  // newest first, of the last hour, at most 20
+	Healed    HealCounts `json:"healed"` // of the last hour
+	Events    []Event    `json:"events"` // going on now
+	Venues    []Venue    `json:"venues"` // the most urgent first, then by name
 }
 
 // Counts of venues by state.
@@ -68,6 +71,7 @@ type Venue struct {
 	Waiting     int64     `json:"waiting"` // samples in its buffers when last heard
 	Contact     string    `json:"contact,omitempty"`
 	PageURL     string    `json:"page_url,omitempty"`
+	Incident    string    `json:"incident,omitempty"` // the most urgent that goes on here
 }
 
 // Journey is the last run of one journey on one node.
@@ -134,6 +138,7 @@ type VenueDetail struct {
 	Objectives []Objective `json:"objectives"`
 	Heals      []Heal      `json:"heal_audit"` // newest first, at most 50
 	Episodes   []Range     `json:"dark_episodes"`
+	Incidents  []Incident  `json:"incidents"` // that go on, the most urgent first
 	Events     []Event     `json:"events"`
 }
 
@@ -196,17 +201,9 @@ type Objective struct {
 	Owner       string `json:"owner,omitempty"`
 	Source      string `json:"source"` // what is counted
 	Window      string `json:"window"` // what the definition asks, such as "28d rolling"
+	Method      string `json:"method"` // how events become budget
 	Capacity    int64  `json:"capacity_per_minute"`
 	Cells       []Cell `json:"cells,omitempty"` // by minute, oldest first
-}
-
-// ObjectiveDetail is the page of one objective.
-type ObjectiveDetail struct {
-	NowMS    int64    `json:"now_ms"`
-	Headline Headline `json:"headline"`
-	Objective
-	Venues []VenueObjective `json:"venues"`
-	Chart  Chart            `json:"chart"`
 }
 
 // VenueObjective is one objective at one venue.
@@ -217,28 +214,32 @@ type VenueObjective struct {
 	Cells []Cell `json:"cells"`
 }
 
-// Objectives is the list of all objectives.
-type Objectives struct {
-	NowMS int64       `json:"now_ms"`
-	List  []Objective `json:"objectives"`
-}
-
 // Event is a show.
 type Event struct {
 	ID      string   `json:"id"`
 	Name    string   `json:"name"`
 	Venues  []string `json:"venues"`
+	Phase   string   `json:"phase"` // planned, ongoing, over or cancelled
 	StartMS int64    `json:"start_ms"`
-	EndMS   int64    `json:"end_ms"` // 0 while it goes on
+	EndMS   int64    `json:"end_ms"` // 0: open, somebody will end it
+	DoorsMS int64    `json:"doors_ms"`
+	OnMS    int64    `json:"on_ms"`  // nodes are expected on from here
+	OffMS   int64    `json:"off_ms"` // to here; 0 while the end is open
+	Origin  string   `json:"origin"` // hand, api or ics
+	Source  string   `json:"source,omitempty"`
 	Sold    *Sold    `json:"sold,omitempty"`
 }
 
 // Open reports whether the event goes on.
-func (e Event) Open() bool { return e.EndMS == 0 }
+func (e Event) Open() bool { return e.Phase == string(events.Ongoing) }
 
-// Events is the list of all events, the latest first.
+// Ahead reports whether it has not begun.
+func (e Event) Ahead() bool { return e.Phase == string(events.Planned) }
+
+// Events is the list of all events.
 type Events struct {
-	NowMS  int64    `json:"now_ms"`
-	List   []Event  `json:"events"`
-	Venues []string `json:"venues"` // that an event may name
+	NowMS    int64    `json:"now_ms"`
+	Headline Headline `json:"headline"`
+	List     []Event  `json:"events"` // the latest start first
+	Venues   []string `json:"venues"` // that an event may name
 }

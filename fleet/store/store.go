@@ -34,6 +34,13 @@ type Store struct {
 	mu      sync.RWMutex
 	ids     map[buffer.Source]int64 // guarded by mu; only committed rows
 	sources map[int64]buffer.Source // guarded by mu; the inverse of ids
+	parts   map[*sql.Tx][]part      // guarded by mu; of the transactions under way
+}
+
+// part is what a room does with a transaction besides what its calls say.
+type part struct {
+	seal func(context.Context) error
+	done func(error)
 }
 
 // Open opens the state in dir and makes it if need be.
@@ -47,7 +54,7 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
-	s := &Store{write: w, read: r, ids: map[buffer.Source]int64{}, sources: map[int64]buffer.Source{}}
+	s := &Store{write: w, read: r, ids: map[buffer.Source]int64{}, sources: map[int64]buffer.Source{}, parts: map[*sql.Tx][]part{}}
 	if err := s.load(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), s.Close())
 	}
@@ -100,10 +107,41 @@ func (s *Store) Write(ctx context.Context, fn func(*sql.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	if err := fn(tx); err != nil {
-		return errors.Join(err, ignoreDone(tx.Rollback()))
+	err = fn(tx)
+	parts := s.leave(tx)
+	for _, p := range parts {
+		if err == nil {
+			err = p.seal(ctx)
+		}
 	}
-	return tx.Commit()
+	if err != nil {
+		err = errors.Join(err, ignoreDone(tx.Rollback()))
+	} else {
+		err = tx.Commit()
+	}
+	for _, p := range parts {
+		p.done(err)
+	}
+	return err
+}
+
+// Join lets a room write what it gathers in a transaction of [Store.Write] at once:
+// seal runs behind the function given there, still in tx, and an error of it undoes
+// all. Done runs when tx has ended: with nil what it held is durable, with an error
+// it may or may not be. Done must not write.
+func (s *Store) Join(tx *sql.Tx, seal func(context.Context) error, done func(error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.parts[tx] = append(s.parts[tx], part{seal, done})
+}
+
+// leave ends the joining of tx.
+func (s *Store) leave(tx *sql.Tx) []part {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	parts := s.parts[tx]
+	delete(s.parts, tx)
+	return parts
 }
 
 func ignoreDone(err error) error {

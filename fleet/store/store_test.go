@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"testing"
@@ -69,5 +70,45 @@ func TestWriteIsAllOrNothing(t *testing.T) {
 	}
 	if _, err := s.Read().Exec(`INSERT INTO t VALUES (2)`); err == nil {
 		t.Error("the pool for reading wrote")
+	}
+}
+
+// TestJoin: who joins a transaction writes at its end, once, and hears what came of it.
+func TestJoin(t *testing.T) {
+	s, err := Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Migrate(t.Context(), `CREATE TABLE notes (text TEXT NOT NULL)`); err != nil {
+		t.Fatal(err)
+	}
+	var outcomes []error
+	write := func(text string, own, sealed error) error {
+		return s.Write(t.Context(), func(tx *sql.Tx) error {
+			s.Join(tx, func(ctx context.Context) error {
+				if _, err := tx.ExecContext(ctx, `INSERT INTO notes VALUES (?)`, text); err != nil {
+					return err
+				}
+				return sealed
+			}, func(err error) { outcomes = append(outcomes, err) })
+			return own
+		})
+	}
+	failed := errors.New("failed")
+	for _, tt := range []struct {
+		text             string
+		own, sealed, all error
+	}{{"kept", nil, nil, nil}, {"its writer failed", failed, nil, failed}, {"its seal failed", nil, failed, failed}} {
+		if err := write(tt.text, tt.own, tt.sealed); !errors.Is(err, tt.all) {
+			t.Errorf("%s: %v", tt.text, err)
+		}
+		if last := outcomes[len(outcomes)-1]; !errors.Is(last, tt.all) {
+			t.Errorf("%s: it was told %v", tt.text, last)
+		}
+	}
+	var texts string
+	if err := s.Read().QueryRow(`SELECT group_concat(text) FROM notes`).Scan(&texts); err != nil || texts != "kept" || len(outcomes) != 3 {
+		t.Errorf("stored %q, told %d times (%v)", texts, len(outcomes), err)
 	}
 }

@@ -1,13 +1,17 @@
 package web
 
 import (
+	"fmt"
 	"html/template"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
 	"ghostlight/buffer"
 	"ghostlight/fleet/status"
+	"ghostlight/fleet/status/incidents"
+	"ghostlight/fleet/status/objectives"
 	"ghostlight/fleet/web/draw"
 	"ghostlight/internal/webui"
 )
@@ -38,6 +42,13 @@ func funcs() template.FuncMap {
 		"depth":       func(d int) int { return min(d, webui.MaxIndent) },
 		"spanTone":    spanTone,
 		"whole":       func(v float64) int64 { return int64(v) },
+		"survival":    survival,
+		"since":       func(failedMS, atMS int64) int64 { return max(0, atMS-failedMS) },
+		"perMinute":   perMinute,
+		"value":       func(v status.Value) float64 { return float64(v) },
+		"local":       func(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04") },
+		"stages":      stages,
+		"head":        head,
 	}
 }
 
@@ -123,3 +134,36 @@ func venueSpark(v status.Venue, nowMS int64) template.HTML {
 	}
 	return webui.Spark("Sales a minute at "+v.Name, from, to, minute, draw.Points(v.Rate.Points), draw.Bands(v.Dark))
 }
+
+// survival is the curve of how long incidents last.
+func survival(m incidents.MTTR) template.HTML {
+	c := webui.Curve{ID: "survival", Title: "Share of incidents not over after a time", Until: m.Curve.LongestMS}
+	for _, s := range m.Curve.Steps {
+		c.Steps = append(c.Steps, webui.CurveStep{At: s.AfterMS, Left: s.Open, Low: s.Low, Top: s.High})
+	}
+	if m.All.Median.Reached {
+		c.Marks = append(c.Marks, webui.CurveMark{At: m.All.Median.MS, Label: "half are over after " + m.All.Median.Says})
+	}
+	if m.All.P90.Reached {
+		c.Marks = append(c.Marks, webui.CurveMark{At: m.All.P90.MS, Label: "9 in 10 after " + m.All.P90.Says})
+	}
+	c.Says = fmt.Sprintf("Of %d incidents %d are over. Half are over after %s, 9 in 10 after %s; the mean is %s. The longest known lasted %s.",
+		m.All.N, m.Curve.Ended, m.All.Median.Says, m.All.P90.Says, m.All.Mean.Says, webui.Span(time.Duration(m.Curve.LongestMS)*time.Millisecond))
+	return c.Figure()
+}
+
+// perMinute is what an incident costs, for a table's cell.
+func perMinute(r *status.AtRisk) string {
+	if r == nil || !r.Known {
+		return ""
+	}
+	return webui.Money(r.PerMinuteMinor, r.Currency)
+}
+
+// stages leaves out of an incident's stages that it is not closed, which is no news.
+func stages(all []incidents.Stage) []incidents.Stage {
+	return slices.DeleteFunc(slices.Clone(all), func(s incidents.Stage) bool { return s.Stage == "closed" && s.AtMS == 0 })
+}
+
+// head is the first n rows of a list of revisions.
+func head(n int, list []objectives.Revision) []objectives.Revision { return list[:min(n, len(list))] }

@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,64 +16,13 @@ import (
 
 	"ghostlight/buffer"
 	"ghostlight/buffer/wire"
-	"ghostlight/fleet/events"
-	"ghostlight/fleet/report"
-	"ghostlight/fleet/status"
+	"ghostlight/fleet/status/incidents"
 	"ghostlight/fleet/status/statustest"
-	"ghostlight/fleet/web"
+	"ghostlight/fleet/web/api"
+	"ghostlight/internal/webui"
 	"ghostlight/internal/webui/webuitest"
+	"ghostlight/slo/incident"
 )
-
-// desk is a calendar and a journal for tests.
-type desk struct{ fleet *statustest.Fleet }
-
-func (d desk) Create(_ context.Context, name string, venues []string) (events.Event, error) {
-	if name == "" || len(venues) == 0 {
-		return events.Event{}, events.ErrInvalid
-	}
-	e := events.Event{ID: "new", Name: name, Venues: venues, StartMS: d.fleet.Clock.UnixMilli()}
-	d.fleet.Shows = append(d.fleet.Shows, e)
-	return e, nil
-}
-
-func (d desk) End(_ context.Context, id string) (events.Event, error) {
-	for i, e := range d.fleet.Shows {
-		if e.ID == id {
-			d.fleet.Shows[i].EndMS = d.fleet.Clock.UnixMilli()
-			return d.fleet.Shows[i], nil
-		}
-	}
-	return events.Event{}, events.ErrUnknown
-}
-
-func (d desk) Accepted(context.Context) ([]web.Accepted, error) {
-	return []web.Accepted{
-		{Region: "london", Venue: "soho", Node: "soho-1", Origin: web.OriginAgent, Lane: buffer.Revenue, Blocks: 3, Samples: 90},
-		{Region: "london", Venue: "soho", Node: "soho-1", Origin: "remote_write", Lane: buffer.Detail, Blocks: 2, Samples: 11},
-		{Region: "london", Venue: "camden", Node: "camden-1", Origin: web.OriginAgent, Lane: buffer.Health, Blocks: 1, Samples: 7},
-	}, nil
-}
-
-func handler(t *testing.T, f *statustest.Fleet) http.Handler {
-	t.Helper()
-	views, err := status.New(f.Options())
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := f.Options()
-	reports, err := report.New(report.Options{Nodes: o.Nodes, History: o.History, Sales: o.Sales, Ledger: o.Ledger, Calendar: o.Calendar, Now: f.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := web.New(web.Options{
-		Views: views, Reports: reports, Calendar: desk{f}, Journal: desk{f}, APIToken: "secret", Every: 50 * time.Millisecond, Readers: 2,
-		Version: "0.1.0", Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
-}
 
 func get(t *testing.T, h http.Handler, path string) *httptest.ResponseRecorder {
 	t.Helper()
@@ -82,16 +31,31 @@ func get(t *testing.T, h http.Handler, path string) *httptest.ResponseRecorder {
 	return w
 }
 
-func pages() []string {
-	return []string{
+// pages are the addresses of a fleet's pages, those of its incidents among them.
+func pages(t *testing.T, h http.Handler) []string {
+	t.Helper()
+	var l incidents.List
+	if err := json.Unmarshal(get(t, h, "/api/fleet/v1/incidents").Body.Bytes(), &l); err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, i := range slices.Concat(l.Open, l.Over) {
+		out = append(out, "/incidents/"+i.ID)
+		for _, m := range i.Members {
+			out = append(out, "/incidents/"+m.ID)
+		}
+	}
+	return append(out,
 		"/", "/venues/soho", "/venues/brixton", "/venues/camden", "/venues/peckham", "/venues/leeds",
 		"/objectives", "/objectives/checkout-success", "/events", "/events/e2f7kq5d/report", "/events/a81mzt0c/report", "/nowhere",
-	}
+		"/incidents", "/incidents?venue=soho", "/mttr", "/mttr?venue=soho", "/objectives?venue=camden&known=2026-11-22T13:36",
+		"/objectives/checkout-success?venue=soho&known=2026-11-22T13:36", "/objectives?event=e2f7kq5d",
+	)
 }
 
 func TestPagesAreSoundHTML(t *testing.T) {
 	h := handler(t, statustest.Night())
-	for _, path := range pages() {
+	for _, path := range pages(t, h) {
 		t.Run(path, func(t *testing.T) {
 			w := get(t, h, path)
 			if path != "/nowhere" && w.Code != http.StatusOK {
@@ -102,7 +66,7 @@ func TestPagesAreSoundHTML(t *testing.T) {
 			if !strings.HasPrefix(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
 				t.Errorf("policy %q", policy)
 			}
-			webuitest.Keep(t, "fleet"+strings.ReplaceAll(path, "/", "_")+".html", w.Body.Bytes())
+			webuitest.Keep(t, "fleet"+strings.NewReplacer("/", "_", "?", "_", "&", "_", ":", "").Replace(path)+".html", w.Body.Bytes())
 		})
 	}
 }
@@ -126,7 +90,7 @@ func TestAssets(t *testing.T) {
 
 func TestPagesOfAnEmptyFleet(t *testing.T) {
 	h := handler(t, &statustest.Fleet{Clock: time.Date(2026, 11, 22, 14, 0, 0, 0, time.UTC)})
-	for _, path := range []string{"/", "/objectives", "/events"} {
+	for _, path := range []string{"/", "/objectives", "/events", "/incidents", "/mttr"} {
 		w := get(t, h, path)
 		if w.Code != http.StatusOK {
 			t.Fatalf("%s: status %d: %s", path, w.Code, w.Body)
@@ -150,8 +114,12 @@ func TestHostileNamesAreText(t *testing.T) {
 	f.HealList[4].Reason = hostile
 	f.Defs[0].DisplayName = hostile
 	f.Views[1].Heartbeat.PageURL = "javascript:alert(1)"
+	for i, x := range f.Troubles {
+		n := incident.Note{By: hostile, Text: hostile, AtMS: x.StartMS + 1, Acknowledges: true, Source: incident.Node}
+		f.Troubles[i] = x.Note(n).Try(incident.Heal{ID: "x", Title: hostile, Result: hostile, AtMS: x.StartMS + 2}).Link(incident.Link{TraceID: "x/../y", Text: hostile, AtMS: x.StartMS + 3})
+	}
 	h := handler(t, f)
-	for _, path := range []string{"/", "/venues/brixton", "/objectives", "/objectives/checkout-success", "/events", "/events/e2f7kq5d/report"} {
+	for _, path := range pages(t, h) {
 		body := get(t, h, path).Body.String()
 		webuitest.Check(t, body)
 		doc, err := html.Parse(strings.NewReader(body))
@@ -214,7 +182,7 @@ func TestJSON(t *testing.T) {
 			t.Errorf("%s: status %d, want %d: %s", path, w.Code, want, w.Body)
 		}
 	}
-	var accepted []web.Accepted
+	var accepted []api.Accepted
 	if err := json.Unmarshal(get(t, h, "/api/fleet/v1/accepted?node=soho-1").Body.Bytes(), &accepted); err != nil || len(accepted) != 1 || accepted[0].Samples != 90 {
 		t.Errorf("accepted: %v, %v", accepted, err)
 	}
@@ -328,6 +296,45 @@ func TestVenuePageTellsWhatIsOdd(t *testing.T) {
 	for _, odd := range []string{"refused</b>", "off</b>", "withholds"} {
 		if strings.Contains(get(t, h, "/venues/brixton").Body.String(), odd) {
 			t.Errorf("a node that is well has %q", odd)
+		}
+	}
+}
+
+// Each page's live part goes where the page has room for it, and nothing that a
+// reader fills in is ever swapped away.
+func TestEachPageIsLive(t *testing.T) {
+	h := handler(t, statustest.Night())
+	left, leave := context.WithCancel(t.Context())
+	leave() // the reader is gone after the first period
+	for _, path := range pages(t, h) {
+		page := get(t, h, path).Body.String()
+		_, address, ok := strings.Cut(page, `data-live="`)
+		if !ok {
+			continue // a report, or no page
+		}
+		address, _, _ = strings.Cut(address, `"`)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, html.UnescapeString(address), nil).WithContext(left))
+		swaps := 0
+		for line := range strings.Lines(w.Body.String()) {
+			data, ok := strings.CutPrefix(line, "data: ")
+			if !ok {
+				continue
+			}
+			var f webui.Fragment
+			if err := json.Unmarshal([]byte(data), &f); err != nil {
+				t.Fatal(err)
+			}
+			swaps++
+			if !strings.Contains(page, `id="`+f.ID+`"`) {
+				t.Errorf("%s has no room for %s", path, f.ID)
+			}
+			if strings.Contains(f.HTML, "<form") || strings.Contains(f.HTML, "<input") {
+				t.Errorf("%s swaps a form in %s", path, f.ID)
+			}
+		}
+		if swaps == 0 {
+			t.Errorf("%s sends nothing: status %d: %s", path, w.Code, w.Body)
 		}
 	}
 }

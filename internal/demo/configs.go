@@ -23,25 +23,28 @@ const (
 	currency       = "GBP"
 )
 
+// carriers are who carries the venues' uplinks, by turns.
+var carriers = []string{"Fenland Mobile", "Northgate", "Kingsway Fibre"}
+
 // m is a piece of a configuration file.
 type m = map[string]any
 
 // writeConfigs writes the files of all processes into the data folder.
 func (l layout) writeConfigs() error {
-	files := map[string]any{
+	configs := map[string]any{
 		l.config("fleet"): l.fleetConfig(),
 		l.config("hub"):   l.hubConfig(),
 	}
 	for _, v := range l.venues {
-		files[l.config(v.edgecore())] = l.edgecoreConfig(v)
-		files[l.config(v.agent())] = l.agentConfig(v)
+		configs[l.config(v.edgecore())] = l.edgecoreConfig(v)
+		configs[l.config(v.agent())] = l.agentConfig(v)
 	}
 	for _, dir := range []string{filepath.Dir(l.config("x")), l.logs()} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return folderError(err)
 		}
 	}
-	for path, config := range files {
+	for path, config := range configs {
 		text, err := yaml.MarshalWithOptions(config, yaml.Indent(2), yaml.IndentSequence(true))
 		if err != nil {
 			return fmt.Errorf("write %s: %w", path, err)
@@ -55,7 +58,8 @@ func (l layout) writeConfigs() error {
 	if err != nil {
 		return err
 	}
-	for path, text := range map[string][]byte{l.config("journey"): journey, l.config("objectives"): shipped.Checkout()} {
+	files := map[string][]byte{l.config("journey"): journey, l.config("objectives"): shipped.Checkout(), l.config("venue-objectives"): shipped.Venue()}
+	for path, text := range files {
 		if err := os.WriteFile(path, text, 0o644); err != nil {
 			return folderError(err)
 		}
@@ -94,14 +98,23 @@ func everyFewSeconds(text []byte) ([]byte, error) {
 func (l layout) fleetConfig() m {
 	var nodes []m
 	for _, v := range l.venues {
-		nodes = append(nodes, m{"region": v.region, "venue": v.name, "name": v.node, "token": v.token, "contact": "front of house at " + v.name})
+		nodes = append(nodes, m{
+			"region": v.region, "venue": v.name, "name": v.node, "token": v.token, "contact": "front of house at " + v.name,
+			"carrier": carriers[v.index%len(carriers)],
+		})
+	}
+	notify := []m{{"name": "pager", "webhook": m{"url": url(l.pagerPort())}, "match": []m{{"label": "severity", "value": "page"}}}}
+	if l.alertmanager != "" {
+		notify = append(notify, m{"name": "alertmanager", "alertmanager": m{"url": l.alertmanager}})
 	}
 	return m{
 		"listen":     addr(l.fleetPort()),
 		"data_dir":   l.data("fleet"),
 		"dark_after": darkAfter,
 		"api_token":  l.apiToken,
+		"public_url": url(l.fleetPort()),
 		"nodes":      nodes,
+		"notify":     notify,
 	}
 }
 
@@ -141,11 +154,11 @@ func (l layout) agentConfig(v venue) m {
 		"scrape": m{"interval": scrapeInterval, "timeout": "4s", "targets": []m{
 			{"job": "edgecore", "url": url(v.adminPort()) + "/metrics"},
 		}},
-		"host":       m{"enabled": true, "interval": scrapeInterval},
+		"host":       m{"enabled": true, "interval": scrapeInterval, "power_supplies": l.power(v)},
 		"otlp":       m{"grpc": addr(v.otlpGRPCPort()), "http": addr(v.otlpHTTPPort())},
 		"edgecore":   m{"url": url(v.edgePort()), "admin_url": url(v.adminPort()), "admin_token": v.adminToken, "synthetic_key": l.synthetic},
 		"journeys":   []m{{"file": l.config("journey")}},
-		"objectives": []m{{"file": l.config("objectives")}},
+		"objectives": []m{{"file": l.config("objectives")}, {"file": l.config("venue-objectives")}},
 		"heal": m{
 			"supervisor":   m{"socket": l.socket()},
 			"restart":      m{"unit": v.edgecore(), "cool_down": "20s", "per_hour": 12},

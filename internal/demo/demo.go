@@ -88,6 +88,7 @@ func prepare(o Options) (*demo, error) {
 		return nil, err
 	}
 	d := &demo{opts: o, scenario: scenario, layout: newLayout("", o.BasePort, o.Venues)}
+	d.layout.alertmanager = o.Alertmanager
 	if err := scenario.Fits(d.layout.venueNames(), o.Duration); err != nil {
 		return nil, err
 	}
@@ -122,12 +123,25 @@ func (d *demo) run(ctx context.Context) (Summary, error) {
 	if err := d.openUplinks(base, &wg); err != nil {
 		return Summary{}, err
 	}
+	pages, err := d.servePager(base)
+	if err != nil {
+		return Summary{}, err
+	}
 	failed := make(chan error, 1)
-	wg.Go(func() {
-		if err := d.units.ServeSocket(base, d.layout.socket()); err != nil {
-			failed <- err
-		}
-	})
+	for _, serve := range []func() error{
+		func() error { return d.units.ServeSocket(base, d.layout.socket()) },
+		func() error { return d.drainBatteries(base) },
+		pages,
+	} {
+		wg.Go(func() {
+			if err := serve(); err != nil {
+				select {
+				case failed <- err:
+				default: // one is enough to end the start
+				}
+			}
+		})
+	}
 	if err := d.up(ctx, failed); err != nil {
 		return Summary{}, err
 	}

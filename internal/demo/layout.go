@@ -45,6 +45,8 @@ type layout struct {
 	apiToken  string // for changing calls to the fleet
 	hubToken  string
 	synthetic string // key of the synthetic claims
+
+	alertmanager string // where the fleet sends pages besides the pager; empty: nowhere
 }
 
 // venue is one venue with its node.
@@ -74,6 +76,7 @@ func newLayout(dir string, base, venues int) layout {
 // Ports of the centre.
 func (l layout) fleetPort() int { return l.base }
 func (l layout) hubPort() int   { return l.base + 1 }
+func (l layout) pagerPort() int { return l.base + 2 }
 
 // Ports of a venue.
 func (v venue) toFleetPort() int  { return v.base }
@@ -93,6 +96,7 @@ func (l layout) socket() string            { return filepath.Join(l.dir, "init.s
 func (l layout) logs() string              { return filepath.Join(l.dir, "logs") }
 func (l layout) config(unit string) string { return filepath.Join(l.dir, "config", unit+".yaml") }
 func (l layout) data(unit string) string   { return filepath.Join(l.dir, "data", unit) }
+func (l layout) power(v venue) string      { return filepath.Join(l.dir, "power", v.name) }
 func (l layout) cacheObjects(v venue) string {
 	return filepath.Join(l.data(v.edgecore()), "cache", "objects")
 }
@@ -116,7 +120,7 @@ func (l layout) venue(name string) (venue, bool) {
 
 // ports lists every port with what it is for.
 func (l layout) ports() map[int]string {
-	out := map[int]string{l.fleetPort(): "the fleet", l.hubPort(): "the hub"}
+	out := map[int]string{l.fleetPort(): "the fleet", l.hubPort(): "the hub", l.pagerPort(): "the pager"}
 	for _, v := range l.venues {
 		out[v.toFleetPort()] = v.name + "'s uplink to the fleet"
 		out[v.toHubPort()] = v.name + "'s uplink to the hub"

@@ -28,6 +28,8 @@ type Options struct {
 	Keep     bool          // keep the data folder, temporary or not
 	Bin      string        // folder of the ghostlight-* programs
 
+	Alertmanager string // URL of an Alertmanager that pages go to as well; empty: none
+
 	Tell io.Writer // where the narration goes, in plain sentences
 }
 

@@ -86,8 +86,8 @@ func TestBuiltInScenarios(t *testing.T) {
 	}
 }
 
-// The outage scenario is the default one and two kills inside the outage.
-func TestOutageScenarioIsDefaultAndKills(t *testing.T) {
+// The outage scenario is the default one and three more blows inside the outage.
+func TestOutageScenarioIsDefaultAndBlowsInTheDark(t *testing.T) {
 	base, err := LoadScenario("default")
 	if err != nil {
 		t.Fatal(err)
@@ -103,13 +103,14 @@ func TestOutageScenarioIsDefaultAndKills(t *testing.T) {
 		}
 	}
 	var rest []Step
-	kills := map[string]int{}
+	blows := map[string]int{}
 	for _, p := range outage.Steps {
-		if p.Do != doKillAgent && p.Do != doKillFleet {
+		hangs := p.Do == doHang && p.Venue == cut.Venue
+		if p.Do != doKillAgent && p.Do != doKillFleet && !hangs {
 			rest = append(rest, p)
 			continue
 		}
-		kills[p.Do]++
+		blows[p.Do]++
 		if p.At < cut.At || p.At.D() > cut.At.D()+cut.For.D() || p.Do == doKillAgent && p.Venue != cut.Venue {
 			t.Errorf("%s of %q at %v is outside the outage of %s", p.Do, p.Venue, p.At, cut.Venue)
 		}
@@ -117,8 +118,8 @@ func TestOutageScenarioIsDefaultAndKills(t *testing.T) {
 	if d := cmp.Diff(base.Steps, rest); d != "" {
 		t.Errorf("other steps differ:\n%s", d)
 	}
-	if d := cmp.Diff(map[string]int{doKillAgent: 1, doKillFleet: 1}, kills); d != "" {
-		t.Errorf("kills:\n%s", d)
+	if d := cmp.Diff(map[string]int{doKillAgent: 1, doKillFleet: 1, doHang: 1}, blows); d != "" {
+		t.Errorf("blows:\n%s", d)
 	}
 }
 

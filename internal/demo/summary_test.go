@@ -154,7 +154,7 @@ func TestLayoutKeepsPortsAndNamesApart(t *testing.T) {
 		if len(l.venues) != venues {
 			t.Fatalf("%d venues, want %d", len(l.venues), venues)
 		}
-		if want := 2 + 7*venues; len(l.ports()) != want {
+		if want := 3 + 7*venues; len(l.ports()) != want {
 			t.Fatalf("%d ports, want %d: some are shared", len(l.ports()), want)
 		}
 		names := map[string]bool{}

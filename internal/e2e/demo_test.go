@@ -76,7 +76,7 @@ func binary(t *testing.T, name string) string {
 	return path
 }
 
-func startDemo(t *testing.T, scenario string) *demo {
+func startDemo(t *testing.T, scenario string, more ...string) *demo {
 	t.Helper()
 	dir := t.TempDir()
 	d := &demo{log: filepath.Join(dir, "demo.log"), data: filepath.Join(dir, "data"), exited: make(chan error, 1)}
@@ -84,8 +84,10 @@ func startDemo(t *testing.T, scenario string) *demo {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.cmd = exec.Command(binary(t, "ghostlight"), "demo", "--json", "--seed", "1", "--scenario", scenario,
-		"--duration", demoSpan.String(), "--base-port", fmt.Sprint(basePort), "--data", d.data, "--keep")
+	d.cmd = exec.Command(binary(t, "ghostlight"), append([]string{
+		"demo", "--json", "--seed", "1", "--scenario", scenario,
+		"--duration", demoSpan.String(), "--base-port", fmt.Sprint(basePort), "--data", d.data, "--keep",
+	}, more...)...)
 	d.cmd.Stdout, d.cmd.Stderr = &d.stdout, log
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -142,7 +144,8 @@ func TestDemo(t *testing.T) {
 		}
 	}
 	browser := newBrowser(t)
-	d := startDemo(t, "outage")
+	am := startAlertmanager(t)
+	d := startDemo(t, "outage", "--alertmanager", am.url)
 	eventually(t, "the fleet answers", 60*time.Second, func() error {
 		_, err := get(fleetURL + "/healthz")
 		return err
@@ -172,14 +175,19 @@ func TestDemo(t *testing.T) {
 	sees(t, browser, "#live-venues", "a dark venue", 120*time.Second, func(s string) bool { return strings.Contains(s, "dark since") })
 	keepScreenshot(t, browser, "fleet-dark")
 	t.Run("the dark venue's own page", func(t *testing.T) { nodePageInTheDark(t, browser, d) })
+	inTheDark := nodeIncident(t, newTab(t, browser))
 	sees(t, browser, "#live-venues", "the venue back", 90*time.Second, func(s string) bool {
 		return !strings.Contains(s, "dark since") && strings.Count(strings.ToLower(s), "live") >= len(venues)
 	})
 	keepScreenshot(t, browser, "fleet-back")
 
+	t.Run("people are told once of what happened in the dark", func(t *testing.T) { toldOnce(t, inTheDark) })
 	t.Run("venue page shows the heals", func(t *testing.T) { venuePages(t, browser) })
 	t.Run("dashboard panels", panels)
+	t.Run("objectives", objectivesCounted)
 	t.Run("event report", func(t *testing.T) { eventReport(t, browser) })
+	t.Run("recoveries", func(t *testing.T) { recoveries(t, browser) })
+	t.Run("the darkness is reclassified", func(t *testing.T) { reclassified(t, am) })
 
 	s := d.wait(t, 120*time.Second)
 	t.Run("summary", func(t *testing.T) { checkSummary(t, s) })

@@ -3,19 +3,25 @@
 package statustest
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
 	"time"
 
 	"ghostlight/buffer"
+	"ghostlight/fleet/burn"
 	"ghostlight/fleet/events"
 	"ghostlight/fleet/evidence"
 	"ghostlight/fleet/ledger"
+	"ghostlight/fleet/notify"
 	"ghostlight/fleet/registry"
 	"ghostlight/fleet/sales"
 	"ghostlight/fleet/status"
+	"ghostlight/fleet/status/incidents"
+	"ghostlight/fleet/status/objectives"
 	"ghostlight/slo"
+	"ghostlight/slo/incident"
 )
 
 // Fleet is everything the centre would hold. The zero value is an empty fleet.
@@ -32,7 +38,12 @@ type Fleet struct {
 	Series   map[string]func(at time.Time) (float64, bool) // by a part of the query and the venue: "part|venue"
 	Samples  map[buffer.Source]map[buffer.Lane]int64
 	Traces   []evidence.Trace
+	Troubles []incident.Incident       // as the book holds them: not folded, not gathered
+	Told     map[string][]notify.Entry // by incident
+	Audits   []burn.Audited
 	Err      error // what every book answers, if set
+
+	late map[lateKey]time.Time // see Revise
 }
 
 // Now is the fleet's clock.
@@ -42,8 +53,29 @@ func (f *Fleet) Now() time.Time { return f.Clock }
 func (f *Fleet) Options() status.Options {
 	return status.Options{
 		Nodes: f, History: f, Sales: salesBook{f}, Ledger: ledgerBook{f}, Calendar: f,
-		Metrics: f.Metrics, Accepted: f.Accepted, Evidence: traceBook{f}, Now: f.Now, Hold: time.Nanosecond,
+		Metrics: f.Metrics, Accepted: f.Accepted, Evidence: traceBook{f}, Incidents: incidentBook{f}, Now: f.Now, Hold: time.Nanosecond,
 	}
+}
+
+// Objectives are the books as the views of objectives ask for them.
+func (f *Fleet) Objectives() objectives.Options {
+	return objectives.Options{Nodes: f, Ledger: ledgerBook{f}, Calendar: f, Auditor: f, Now: f.Now}
+}
+
+// Incidents are the books as the views of incidents ask for them.
+func (f *Fleet) Incidents(costs incidents.Costs) incidents.Options {
+	return incidents.Options{Book: incidentBook{f}, Nodes: f, Ledger: ledgerBook{f}, Costs: costs, Now: f.Now}
+}
+
+// Audit implements [objectives.Auditor].
+func (f *Fleet) Audit(_ context.Context, q burn.AuditFilter) ([]burn.Audited, error) {
+	var out []burn.Audited
+	for _, a := range f.Audits {
+		if (q.Objective == "" || a.Objective == q.Objective) && picks(q.Venues, buffer.Source{}, a.Source) && within(a.FiredMS, q.From, q.To) {
+			out = append(out, a)
+		}
+	}
+	return out, f.Err
 }
 
 // traceBook implements [status.Evidence].
@@ -126,7 +158,11 @@ func (f *Fleet) Dark(_ context.Context, q registry.Filter) ([]registry.Darkness,
 }
 
 // List implements [status.Calendar].
-func (f *Fleet) List(context.Context) ([]events.Event, error) { return slices.Clone(f.Shows), f.Err }
+func (f *Fleet) List(context.Context) ([]events.Event, error) {
+	out := slices.Clone(f.Shows)
+	slices.SortStableFunc(out, func(a, b events.Event) int { return cmp.Compare(b.StartMS, a.StartMS) })
+	return out, f.Err
+}
 
 // Get implements [status.Calendar].
 func (f *Fleet) Get(_ context.Context, id string) (events.Event, error) {
@@ -205,59 +241,4 @@ func (s salesBook) Minutes(_ context.Context, q sales.Filter) ([]sales.Minute, e
 
 func (s salesBook) selects(q sales.Filter, venue string) bool {
 	return (len(q.Venues) == 0 || slices.Contains(q.Venues, venue)) && (q.Node == (buffer.Source{}) || q.Node.Venue == venue)
-}
-
-// ledgerBook answers as [ledger.Ledger] does.
-type ledgerBook struct{ f *Fleet }
-
-func (l ledgerBook) Objectives(context.Context) ([]ledger.Definition, error) {
-	return slices.Clone(l.f.Defs), l.f.Err
-}
-
-func (l ledgerBook) find(name string) (ledger.Definition, error) {
-	for _, d := range l.f.Defs {
-		if d.Name == name {
-			return d, l.f.Err
-		}
-	}
-	return ledger.Definition{}, ledger.ErrUnknown
-}
-
-func (l ledgerBook) evaluate(def ledger.Definition, sel ledger.Selection, first, end int64) slo.Status {
-	var spans []slo.Span
-	for _, p := range def.Nodes {
-		if picks(sel.Venues, sel.Node, p.Source) && p.Since < end {
-			spans = append(spans, slo.Span{Node: p.String(), From: max(first, p.Since), To: end})
-		}
-	}
-	return slo.EvaluateSpans(def.Objective, spans, func(yield func(string, slo.Bucket) bool) {
-		for node, buckets := range l.f.Buckets[def.Name] {
-			for _, b := range buckets {
-				if !yield(node, b) {
-					return
-				}
-			}
-		}
-	})
-}
-
-func (l ledgerBook) Status(_ context.Context, name string, sel ledger.Selection, from, to time.Time) (slo.Status, error) {
-	def, err := l.find(name)
-	if err != nil {
-		return slo.Status{}, err
-	}
-	return l.evaluate(def, sel, slo.MinuteOf(from), slo.MinuteOf(to.Add(time.Minute-1))), nil
-}
-
-func (l ledgerBook) Minutes(_ context.Context, name string, sel ledger.Selection, from, to time.Time) ([]ledger.Minute, error) {
-	def, err := l.find(name)
-	if err != nil {
-		return nil, err
-	}
-	var out []ledger.Minute
-	for m := slo.MinuteOf(from); m < slo.MinuteOf(to.Add(time.Minute-1)); m++ {
-		st := l.evaluate(def, sel, m, m+1)
-		out = append(out, ledger.Minute{Minute: m, Counts: st.Counts, Coverage: st.Coverage})
-	}
-	return out, nil
 }

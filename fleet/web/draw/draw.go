@@ -17,7 +17,7 @@ import (
 // Plot is a chart view as a plot.
 func Plot(c status.Chart) webui.Chart {
 	p := webui.Chart{
-		ID: "chart-" + c.ID, Title: c.Title, Unit: c.Unit, From: c.FromMS, To: c.ToMS, MaxGap: 3 * c.StepMS, Max: c.Max,
+		ID: "chart-" + c.ID, Title: c.Title, Unit: c.Unit, From: c.FromMS, To: c.ToMS, MaxGap: 3 * c.StepMS, Min: c.Min, Max: c.Max,
 		Limit: c.Limit, LimitLabel: c.LimitLabel, Bars: c.Columns, Step: c.StepMS, Bands: Bands(c.Ranges),
 	}
 	if c.Percent {
@@ -30,6 +30,8 @@ func Plot(c status.Chart) webui.Chart {
 			s.Color = 3
 		case "bad":
 			s.Color = 4
+		case "as known then":
+			s.Color = 5
 		}
 		p.Series = append(p.Series, s)
 	}

@@ -1,0 +1,268 @@
+package incident
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"ghostlight/fleet/notify"
+	"ghostlight/internal/webui"
+	"ghostlight/slo"
+	"ghostlight/slo/incident"
+)
+
+// tell takes each cause to the pager under its key. The key is stored first: whoever
+// dies in between tells the same key again. A cause has more keys than one only where
+// several of its incidents were told before it was known that they are one; each of
+// these is then told of the whole, so that none stays open.
+func (b *Book) tell(ctx context.Context, causes []cause) error {
+	if b.o.Pager == nil {
+		return nil
+	}
+	due, fresh := b.due(causes)
+	if err := b.keepPages(ctx, fresh); err != nil {
+		return err
+	}
+	var errs []error
+	for _, c := range due {
+		whole := c.whole()
+		for _, p := range b.keys(c) {
+			if err := b.notify(ctx, c, whole, p.key); err != nil {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// due picks the causes to be told of now, and gives a key to those that had none.
+func (b *Book) due(causes []cause) (due []cause, fresh map[string]page) {
+	now := b.o.Now()
+	crowd := b.population().Nodes >= incident.DarkLeast
+	fresh = map[string]page{}
+	for _, c := range causes {
+		ids, keys := c.ids(), b.keys(c)
+		if len(keys) == 0 {
+			if until := b.settles(c); crowd && now.Before(until) {
+				b.desk.again = sooner(b.desk.again, until)
+				continue
+			}
+			if until := b.explained(c, causes); now.Before(until) {
+				b.desk.again = sooner(b.desk.again, until)
+				continue
+			}
+			keys = []page{{ids[0], now.UnixMilli()}}
+		}
+		for _, id := range ids {
+			if _, ok := b.desk.pages[id]; !ok {
+				fresh[id] = keys[0]
+			}
+		}
+		due = append(due, c)
+	}
+	return due, fresh
+}
+
+// settles is until when a lone node's darkness is kept back, because it may be that
+// of many.
+func (b *Book) settles(c cause) time.Time {
+	whole := c.whole()
+	detected, ok := whole.When(incident.Detected)
+	if c.grouped || !ok || whole.Scope.Cause != incident.Darkness {
+		return time.Time{}
+	}
+	return time.UnixMilli(detected).Add(b.o.Settle)
+}
+
+// narrowFirst is how long the burning of many venues waits for that of each to be told.
+const narrowFirst = 30 * time.Second
+
+// explained is until when the burning of many venues wakes nobody by itself: people
+// are told of a venue in which the same objective burns as urgently, or were until a
+// moment ago.
+func (b *Book) explained(c cause, causes []cause) time.Time {
+	wide := c.whole()
+	if c.grouped || wide.Scope.Cause != incident.Objective || wide.Scope.Venue != "" {
+		return time.Time{}
+	}
+	now := b.o.Now()
+	detected, _ := wide.When(incident.Detected)
+	until := time.UnixMilli(detected).Add(narrowFirst)
+	for _, o := range causes {
+		for _, m := range o.Gathered {
+			s := m.Scope
+			if s.Venue == "" || s.Cause != incident.Objective || s.Name != wide.Scope.Name || (wide.Scope.Region != "" && s.Region != wide.Scope.Region) ||
+				(m.Urgency() != slo.Page && wide.Urgency() == slo.Page) {
+				continue
+			}
+			over, ok := m.When(incident.Parity)
+			if !ok || !wide.Open() {
+				return now.Add(b.o.Within) // looked at again by then
+			}
+			if rest := time.UnixMilli(over).Add(b.o.Within); rest.After(until) {
+				until = rest
+			}
+		}
+	}
+	return until
+}
+
+// keys are the keys that any part of the cause was given, the first first.
+func (b *Book) keys(c cause) []page {
+	seen := map[string]page{}
+	for _, id := range c.ids() {
+		if p, ok := b.desk.pages[id]; ok {
+			if old, held := seen[p.key]; !held || p.at < old.at {
+				seen[p.key] = p
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Values(seen), func(x, y page) int { return cmp.Or(cmp.Compare(x.at, y.at), cmp.Compare(x.key, y.key)) })
+}
+
+func (b *Book) keepPages(ctx context.Context, fresh map[string]page) error {
+	if len(fresh) == 0 {
+		return nil
+	}
+	err := b.o.Store.Write(ctx, func(tx *sql.Tx) error {
+		for id, p := range fresh {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO incident_pages VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING`, id, p.key, p.at); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("store keys of pages: %w", err)
+	}
+	maps.Copy(b.desk.pages, fresh)
+	return nil
+}
+
+// notify takes a cause to the pager under one of its keys, unless nothing changed.
+func (b *Book) notify(ctx context.Context, c cause, whole incident.Incident, key string) error {
+	n := notify.Of(whole)
+	n.Key = key
+	// Receivers know a page by its labels: they stay those of the first.
+	n.Scope = b.scopeOf(key, whole.Scope)
+	if s := n.Scope; s.Venue != "" {
+		n.Group = s.Region + "/" + s.Venue
+	}
+	n.Until = later(n.Until, n.Since)
+	body, err := json.Marshal(struct {
+		notify.Notification
+		Of string
+	}{n, what(c, n.Scope, "")})
+	if err != nil {
+		return fmt.Errorf("tell of %s: %w", key, err)
+	}
+	if b.desk.told[key] == string(body) {
+		return nil
+	}
+	b.state(ctx, &n, c)
+	if err := b.o.Pager.Notify(ctx, n); err != nil {
+		return fmt.Errorf("tell of %s: %w", key, err)
+	}
+	b.desk.told[key] = string(body)
+	return nil
+}
+
+// scopeOf is the scope of the incident or group that gave a key its name. A group
+// that became part of another has the same scope as that.
+func (b *Book) scopeOf(key string, otherwise incident.Scope) incident.Scope {
+	if i, ok := b.desk.list[key]; ok {
+		return i.Scope
+	}
+	if g, ok := b.desk.groups[key]; ok {
+		return g.Scope
+	}
+	return otherwise
+}
+
+// state adds the facts that others know.
+func (b *Book) state(ctx context.Context, n *notify.Notification, c cause) {
+	f := b.o.Facts(ctx, n.Scope, n.Since)
+	n.What = what(c, n.Scope, f.What)
+	if n.Status == notify.Firing {
+		n.AtRisk = f.AtRisk
+	}
+	if n.Carrier == "" {
+		n.Carrier = f.Carrier
+	}
+	n.LastHeard, n.LastWords, n.Battery, n.Contact = f.LastHeard, f.LastWords, f.Battery, f.Contact
+	if b.o.PublicURL != "" {
+		n.URL = strings.TrimSuffix(b.o.PublicURL, "/") + "/incidents/" + n.Key
+	}
+}
+
+// what says what fails: the first, and what else does.
+func what(c cause, s incident.Scope, name string) string {
+	if !c.grouped {
+		return name
+	}
+	if c.Scope.Cause == incident.Darkness {
+		venues := map[string]bool{}
+		for _, m := range c.Gathered {
+			venues[m.Scope.Venue] = true
+		}
+		return webui.Plural(len(c.Gathered), "node", "nodes") + " of " + webui.Plural(len(venues), "venue", "venues")
+	}
+	list := strings.Join(others(c, s), ", ")
+	if s.Cause == incident.Several {
+		return list
+	}
+	if name == "" {
+		name = subject(s)
+	}
+	return name + " (with " + list + ")"
+}
+
+// others names what fails in a group besides the scope it is told under.
+func others(c cause, s incident.Scope) []string {
+	if !c.grouped {
+		return nil
+	}
+	var out []string
+	for _, m := range c.Gathered {
+		if m.Scope != s {
+			out = append(out, subject(m.Scope))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// subject names what fails.
+func subject(s incident.Scope) string {
+	switch s.Cause {
+	case incident.Journey:
+		return "journey " + s.Name
+	case incident.Darkness:
+		return s.Venue + "/" + s.Node
+	}
+	return s.Name
+}
+
+// sooner is the earlier of two times, where zero is none.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// later keeps what a clock that was set back says was over before it began from
+// being refused; zero stays zero.
+func later(until, since time.Time) time.Time {
+	if !until.IsZero() && until.Before(since) {
+		return since
+	}
+	return until
+}

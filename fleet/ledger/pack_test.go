@@ -1,0 +1,128 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"ghostlight/slo"
+)
+
+func testCodec(t testing.TB) codec {
+	t.Helper()
+	c, err := newCodec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// drawChunk fills an hour of a few objectives.
+func drawChunk(t *rapid.T) *chunk {
+	k := &chunk{hour: 483334}
+	for id := range rapid.Int64Range(1, 4).Draw(t, "objectives") {
+		o := newObjective(id+1, "x")
+		for range rapid.IntRange(1, 60).Draw(t, "count") {
+			b := drawBucket(t, slo.Objective{Name: "x", Hash: 7}, k.hour*60)
+			b.Minute = k.hour*60 + b.Minute%60
+			k.take(o, version{b, b.Minute*60_000 + rapid.Int64Range(-200_000, 1<<42).Draw(t, "delay")}, 1)
+		}
+	}
+	return k
+}
+
+func held(k *chunk) map[int64][]version {
+	out := map[int64][]version{}
+	for i := range k.lines {
+		k.lines[i].each(k.hour, func(v version) { out[k.lines[i].objective.id] = append(out[k.lines[i].objective.id], v) })
+	}
+	return sorted(out)
+}
+
+func sorted(m map[int64][]version) map[int64][]version {
+	for _, list := range m {
+		slices.SortFunc(list, func(a, b version) int { return int(a.Minute - b.Minute) })
+	}
+	return m
+}
+
+func TestRowsHoldEverything(t *testing.T) {
+	c := testCodec(t)
+	rapid.Check(t, func(t *rapid.T) {
+		k := drawChunk(t)
+		row := c.pack(k)
+		got := map[int64][]version{}
+		err := c.unpack(k.hour, row, func(int64) bool { return true }, func(id int64, v *version) { got[id] = append(got[id], *v) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(held(k), sorted(got), cmp.AllowUnexported(version{})); diff != "" {
+			t.Fatalf("row (-packed +unpacked):\n%s", diff)
+		}
+		for n := range row {
+			if c.unpack(k.hour, row[:n], func(int64) bool { return true }, func(int64, *version) {}) == nil {
+				t.Fatalf("%d of %d bytes were read without complaint", n, len(row))
+			}
+		}
+		if len(k.pasts) > 0 {
+			list, err := unpackPasts(k.hour, 1, k.pasts[0].untilMS, packPasts(k.pasts[:1]))
+			if diff := cmp.Diff(k.pasts[:1], list, cmp.AllowUnexported(past{}, version{})); diff != "" || err != nil {
+				t.Fatalf("pasts (-packed +unpacked), %v:\n%s", err, diff)
+			}
+		}
+	})
+}
+
+func FuzzRows(f *testing.F) {
+	c := testCodec(f)
+	k := &chunk{hour: 1}
+	k.take(newObjective(1, "x"), version{slo.Bucket{Minute: 61, Revision: 1, Good: 1, Total: 2, State: slo.Measured}, 62 * 60_000}, 1)
+	f.Add(c.pack(k), packPasts([]past{{version{slo.Bucket{Minute: 61, Revision: 1, State: slo.Gap}, 1}, 1, 1, 1, Late}}), oldRow([]slo.Bucket{{Minute: 61, Revision: 1, State: slo.Gap}}))
+	f.Add([]byte{rowVersion}, []byte{pastsVersion}, []byte{oldVersion})
+	f.Fuzz(func(t *testing.T, row, pasts, old []byte) {
+		within := func(b slo.Bucket) {
+			b.Objective = "x"
+			if b.Minute < 60 || b.Minute > 119 || b.Validate() != nil {
+				t.Errorf("read %+v", b)
+			}
+		}
+		_ = c.unpack(1, row, func(int64) bool { return true }, func(_ int64, v *version) { within(v.Bucket) }) // any error will do
+		if list, err := unpackPasts(1, 1, 1, pasts); err == nil {
+			for _, p := range list {
+				within(p.Bucket)
+			}
+		}
+		if list, err := unpackOld(1, old); err == nil {
+			for _, b := range list {
+				within(b)
+			}
+		}
+	})
+}
+
+// oldRow is an hour of one objective as version 1 of the table held it.
+func oldRow(buckets []slo.Bucket) []byte {
+	var held uint64
+	var hashes []uint64
+	for _, b := range buckets {
+		held |= 1 << (b.Minute % 60)
+		if !slices.Contains(hashes, b.Hash) {
+			hashes = append(hashes, b.Hash)
+		}
+	}
+	out := binary.LittleEndian.AppendUint64([]byte{oldVersion}, held)
+	out = binary.AppendUvarint(out, uint64(len(hashes)))
+	for _, h := range hashes {
+		out = binary.LittleEndian.AppendUint64(out, h)
+	}
+	for _, b := range buckets {
+		out = append(out, flagsOf(&b), b.Observed)
+		for _, v := range []uint64{uint64(slices.Index(hashes, b.Hash)), uint64(b.Epoch), uint64(b.Revision), uint64(b.Total - b.Good), uint64(b.Total)} {
+			out = binary.AppendUvarint(out, v)
+		}
+	}
+	return out
+}
