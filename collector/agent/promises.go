@@ -133,11 +133,11 @@ func (n *node) incidentStatus(v incidents.View) []page.Incident {
 		lasted, _ := i.Lasted(time.Now())
 		is := page.Incident{
 			ID: i.ID(), Cause: string(i.Scope.Cause), Name: i.Scope.Name, Title: i.Scope.Name, Urgency: string(i.Urgency()),
-			Sales: true, Open: i.Open(), Lasted: lasted.Milliseconds(), Spells: []page.Spell{}, Tried: []page.Try{}, Links: []page.Evidence{},
+			Sales: true, Runs: true, Open: i.Open(), Lasted: lasted.Milliseconds(), Spells: []page.Spell{}, Tried: []page.Try{}, Links: []page.Evidence{},
 		}
 		if i.Scope.Cause == incident.Objective {
 			o := n.objective(i.Scope.Name)
-			is.Title, is.Sales = title(o), sales(o)
+			is.Title, is.Sales, is.Runs = title(o), sales(o), o.Indicator.Journey != nil
 		}
 		for _, s := range i.Spells() {
 			is.Spells = append(is.Spells, page.Spell{FailedMS: s.FailedMS, DetectedMS: s.DetectedMS, MitigatedMS: s.MitigatedMS, ParityMS: s.ParityMS})

@@ -139,7 +139,7 @@ func checkout(s Status, runs []journeyLook, open []alarmLook) (tone, says, detai
 		ago = fmt.Sprintf("%s passed %s ago.", passed.Name, webui.Span(max(time.Second, time.Duration(s.NowMS-passed.LastMS)*time.Millisecond).Truncate(time.Second)))
 	}
 	for _, i := range open {
-		if i.Sales && i.Urgency == "page" && i.Tone == "bad" {
+		if i.Sales && i.Urgency == "page" && i.Tone == "bad" && (!i.Runs || passed == nil) {
 			says, detail = "Sales fail here: "+i.Title+" "+i.Says, "More of it fails than may."
 			if passed != nil {
 				detail = "Visitors fail where the journey does not: " + ago

@@ -25,6 +25,7 @@ type Incident struct {
 	Title   string     `json:"title"` // the same for people
 	Urgency string     `json:"urgency"`
 	Sales   bool       `json:"sales"` // it is about what visitors buy
+	Runs    bool       `json:"runs"`  // it is known from runs of a journey, not from visitors
 	Open    bool       `json:"open"`  // not at parity
 	Spells  []Spell    `json:"spells"`
 	Lasted  int64      `json:"lasted_ms"` // from the first failure to parity, or so far
