@@ -54,6 +54,9 @@ type pulse struct {
 type news struct {
 	lost, refused int64 // samples, and records lost
 	withheld      map[buffer.Lane]string
+	// behind: revenue waits that waited when the stream began. That it is all there
+	// now is news once, for then the fleet knows what happened meanwhile.
+	behind bool
 }
 
 func newsOf(h wire.Heartbeat) (n news) {
@@ -67,6 +70,14 @@ func newsOf(h wire.Heartbeat) (n news) {
 	if h.Bandwidth != nil {
 		n.withheld = h.Bandwidth.Withheld
 	}
+	revenue := h.Lanes[buffer.Revenue]
+	n.behind = revenue.Waiting > 0 || revenue.Records.Waiting > 0
+	return n
+}
+
+// after is n as it follows on what was told: what waits only now is not behind.
+func (n news) after(told news) news {
+	n.behind = n.behind && told.behind
 	return n
 }
 
@@ -124,7 +135,7 @@ func (s *stream) report(now time.Time, goodbye bool) error {
 	if s.out, err = wire.AppendJSON(s.out, wire.Report, h); err != nil {
 		return err
 	}
-	s.pulse.reported, s.pulse.told = now, newsOf(h)
+	s.pulse.reported, s.pulse.told = now, newsOf(h).after(s.pulse.told)
 	s.add(SentReports, before, now)
 	return nil
 }
@@ -136,7 +147,7 @@ func (s *stream) fillPulse(now time.Time) error {
 	due := now.Sub(p.reported) >= reportEvery
 	if !due && now.Sub(p.looked) >= lookEvery {
 		p.looked = now
-		due = !reflect.DeepEqual(newsOf(s.info(now, false)), p.told)
+		due = !reflect.DeepEqual(newsOf(s.info(now, false)).after(p.told), p.told)
 	}
 	if due {
 		if err := s.report(now, false); err != nil {

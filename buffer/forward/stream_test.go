@@ -213,6 +213,23 @@ func TestLossesAreReportedAtOnceAndAllElseNowAndThen(t *testing.T) {
 	})
 }
 
+// The end of a backlog of revenue is said once: what is sold afterwards is no news.
+func TestTheEndOfARevenueBacklogIsReported(t *testing.T) {
+	inStream(t, func(t *testing.T, b *bench) {
+		b.add(buffer.Revenue, "while dark")
+		b.start()
+		defer func() { b.stop() }()
+		for range 6 {
+			time.Sleep(10 * time.Second)
+			b.add(buffer.Revenue, "fresh")
+		}
+		told := b.fleet.told()
+		if len(told) != 2 || told[0].Lanes[buffer.Revenue].Waiting == 0 || told[1].Lanes[buffer.Revenue].Waiting != 0 {
+			t.Errorf("told %+v", told)
+		}
+	})
+}
+
 func TestAfterAResyncEverythingComesAgainFromAKeyFrame(t *testing.T) {
 	inStream(t, func(t *testing.T, b *bench) {
 		b.start()

@@ -32,11 +32,13 @@ var may = map[string][]string{
 	"internal/demo": {"edgecore/crowd", "slo/shipped", "synthetics/shipped", "internal"},
 	"internal/e2e":  {"*"},
 	// So does the bench, which also measures the buffer as a library.
-	"internal/bench": {"buffer", "slo/shipped", "internal"},
+	"internal/bench": {"slo", "buffer", "fleet", "internal"},
 	// A recorded node is replayed as batches.
 	"internal/dataset": {"buffer"},
 	// The simulated fleet sends with the real sender.
 	"internal/fleetsim": {"buffer"},
+	// The torture feed goes through the node's book and the centre's ledger.
+	"internal/torture": {"slo", "buffer", "collector/sli", "collector/incidents", "fleet"},
 }
 
 // only lists, for a foreign module, the one room that may import it.
