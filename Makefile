@@ -9,7 +9,7 @@ ARGS    ?=
 
 # Packages of ours that share memory between goroutines and do not compile an
 # engine (SQLite aside), so that a race build of them stays affordable.
-RACE := ./internal/daemon ./internal/uplink/... ./buffer/... ./synthetics/... ./healthscore/... ./slo/... ./edgecore/relay ./edgecore/cache ./collector/scrape ./collector/store ./collector/sli ./collector/journeys ./collector/page ./fleet/ingest ./fleet/registry ./fleet/web ./internal/webui
+RACE := ./internal/daemon ./internal/uplink/... ./buffer/... ./synthetics/... ./healthscore/... ./slo/... ./edgecore/relay ./edgecore/cache ./collector/scrape ./collector/store ./collector/sli ./collector/incidents ./collector/journeys ./collector/page ./fleet/ingest ./fleet/registry ./fleet/events/... ./fleet/incident ./fleet/burn ./fleet/web/... ./internal/webui
 
 # What the end-to-end run and the crash tests need beyond Go and gcc (Debian).
 DEPS := chromium prometheus prometheus-alertmanager strace systemd
@@ -41,10 +41,11 @@ check: ## formatting, vet, staticcheck, unit files, generated files, race
 e2e: build bin/peers/vmagent ## one shared demo run with faults, under Chromium, promtool and the dashboards; other senders at the doors (needs make deps)
 	go test -tags e2e -count=1 -timeout 15m -v ./internal/e2e ./fleet/notify
 
-crash: ## kill -9 at random and at every file call, and the simulated fleet, long form (KILLS=n SWEEP=n SEEDS=n; needs make deps)
+crash: ## kill -9 at random and at every file call, and the simulated fleet, long form and verdicts under torture (KILLS=n SWEEP=n SEEDS=n TORTURE=n; needs make deps)
 	KILLS=$(or $(KILLS),1000) go test -count=1 -timeout 150m -v -run 'TestNothingAcknowledgedIsLost|TestKillLosesNothing' ./buffer/queue ./edgecore ./fleet/app
 	KILLS=$(or $(SWEEP),25) go test -tags crash -count=1 -timeout 60m -v -run Sweep ./buffer/queue ./fleet/app
 	SEEDS=$(or $(SEEDS),10000) go test -count=1 -timeout 90m -run 'TestFleet$$' ./internal/fleetsim
+	SEEDS=$(or $(TORTURE),1000) go test -count=1 -timeout 60m -run 'TestTorture$$' ./internal/torture
 
 # What the bench replays, in the format that `ghostlight delta measure` takes: a
 # recording, or else a venue that is made up.

@@ -14,6 +14,7 @@ import (
 
 	"ghostlight/buffer"
 	"ghostlight/buffer/delta"
+	"ghostlight/fleet/ledger"
 	"ghostlight/fleet/store"
 	"ghostlight/slo"
 	"ghostlight/slo/incident"
@@ -159,12 +160,15 @@ func TestOneCauseIsOnePageOverRestarts(t *testing.T) {
 		if len(list) != 1 || len(list[0].Gathered) != 3 || list[0].Page != first.ID() || list[0].Scope.Cause != incident.Several {
 			t.Fatalf("%+v", list)
 		}
+		w.facts.set(func(f *facts) {
+			f.defs = []ledger.Definition{{Objective: slo.Objective{Name: "relay-latency", DisplayName: "Interaction latency"}}}
+		})
 		for _, m := range list[0].Gathered {
 			w.hear(soho, recovers(m))
 		}
 		time.Sleep(time.Minute)
 		taken := w.pager.taken()
-		want := "resolved soho (soho-1): checkout-success (with journey buy-ticket, relay-latency) is restored"
+		want := "resolved soho (soho-1): checkout-success (with Interaction latency, journey buy-ticket) is restored"
 		if len(taken) != 3 || taken[2] != want {
 			t.Errorf("told %q, want at last %q", taken, want)
 		}

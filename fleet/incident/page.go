@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"ghostlight/fleet/ledger"
 	"ghostlight/fleet/notify"
 	"ghostlight/internal/webui"
 	"ghostlight/slo"
@@ -159,7 +160,7 @@ func (b *Book) notify(ctx context.Context, c cause, whole incident.Incident, key
 	body, err := json.Marshal(struct {
 		notify.Notification
 		Of string
-	}{n, what(c, n.Scope, "")})
+	}{n, what(c, n.Scope, "", subject)})
 	if err != nil {
 		return fmt.Errorf("tell of %s: %w", key, err)
 	}
@@ -189,7 +190,7 @@ func (b *Book) scopeOf(key string, otherwise incident.Scope) incident.Scope {
 // state adds the facts that others know.
 func (b *Book) state(ctx context.Context, n *notify.Notification, c cause) {
 	f := b.o.Facts(ctx, n.Scope, n.Since)
-	n.What = what(c, n.Scope, f.What)
+	n.What = what(c, n.Scope, f.What, b.named(ctx, c))
 	if n.Status == notify.Firing {
 		n.AtRisk = f.AtRisk
 	}
@@ -202,8 +203,29 @@ func (b *Book) state(ctx context.Context, n *notify.Notification, c cause) {
 	}
 }
 
+// named is how people call what fails in a group: objectives by the names that their
+// definitions give them.
+func (b *Book) named(ctx context.Context, c cause) func(incident.Scope) string {
+	if !c.grouped {
+		return subject
+	}
+	defs, err := b.o.Ledger.Objectives(ctx)
+	if err != nil {
+		return subject // a page with the plain names is better than none
+	}
+	return func(s incident.Scope) string {
+		i := slices.IndexFunc(defs, func(d ledger.Definition) bool {
+			return s.Cause == incident.Objective && d.Name == s.Name && d.DisplayName != ""
+		})
+		if i < 0 {
+			return subject(s)
+		}
+		return defs[i].DisplayName
+	}
+}
+
 // what says what fails: the first, and what else does.
-func what(c cause, s incident.Scope, name string) string {
+func what(c cause, s incident.Scope, name string, named func(incident.Scope) string) string {
 	if !c.grouped {
 		return name
 	}
@@ -214,7 +236,7 @@ func what(c cause, s incident.Scope, name string) string {
 		}
 		return webui.Plural(len(c.Gathered), "node", "nodes") + " of " + webui.Plural(len(venues), "venue", "venues")
 	}
-	list := strings.Join(others(c, s), ", ")
+	list := strings.Join(others(c, s, named), ", ")
 	if s.Cause == incident.Several {
 		return list
 	}
@@ -225,14 +247,14 @@ func what(c cause, s incident.Scope, name string) string {
 }
 
 // others names what fails in a group besides the scope it is told under.
-func others(c cause, s incident.Scope) []string {
+func others(c cause, s incident.Scope, named func(incident.Scope) string) []string {
 	if !c.grouped {
 		return nil
 	}
 	var out []string
 	for _, m := range c.Gathered {
 		if m.Scope != s {
-			out = append(out, subject(m.Scope))
+			out = append(out, named(m.Scope))
 		}
 	}
 	slices.Sort(out)

@@ -182,12 +182,12 @@ func TestDemo(t *testing.T) {
 	keepScreenshot(t, browser, "fleet-back")
 
 	t.Run("people are told once of what happened in the dark", func(t *testing.T) { toldOnce(t, inTheDark) })
+	t.Run("the darkness is reclassified", func(t *testing.T) { reclassified(t, am) })
 	t.Run("venue page shows the heals", func(t *testing.T) { venuePages(t, browser) })
 	t.Run("dashboard panels", panels)
 	t.Run("objectives", objectivesCounted)
 	t.Run("event report", func(t *testing.T) { eventReport(t, browser) })
 	t.Run("recoveries", func(t *testing.T) { recoveries(t, browser) })
-	t.Run("the darkness is reclassified", func(t *testing.T) { reclassified(t, am) })
 
 	s := d.wait(t, 120*time.Second)
 	t.Run("summary", func(t *testing.T) { checkSummary(t, s) })
