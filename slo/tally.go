@@ -68,7 +68,10 @@ type Look struct {
 	// SourceSeen says that the source is being watched: for journeys that their
 	// schedule runs, for outcomes that they were read to the end of the ledger.
 	SourceSeen bool
-	Journey    Evidence
+	// Unread is, for outcomes, how long ago the ledger was read to its end: of what
+	// happened since nothing is known yet.
+	Unread  time.Duration
+	Journey Evidence
 }
 
 // An Emission is what one look has to tell. Buckets and State must be stored in
@@ -296,7 +299,11 @@ func (t *Tally) pass(l Look, now int64) error {
 		return nil // what could not be stored yet must not pile up
 	}
 	from := max(t.head.next, now-int64(t.opts.Absence/time.Minute))
-	to := max(from, min(now-t.lag(), from+int64(t.opts.Batch)))
+	known := now
+	if t.o.Indicator.durable() {
+		known = min(now, MinuteOf(l.Wall.Add(-l.Unread)))
+	}
+	to := max(from, min(known-t.lag(), from+int64(t.opts.Batch)))
 	for m := from; m < to; m++ {
 		c, err := t.cell(m)
 		if err != nil {
@@ -348,7 +355,8 @@ func (t *Tally) untell(m int64) {
 // tell makes the bucket of a staged minute.
 func (t *Tally) tell(m int64) Bucket {
 	c := t.staged[m]
-	c.revision = t.committed(m).revision + 1 + t.attempts
+	c.revision = t.revision(m) + 1 + t.attempts
+	t.head.told = max(t.head.told, c.revision)
 	c.epoch = t.head.epoch
 	c.open = m >= t.head.next
 	// That its journey passes says that a journey ran, but not what a counter did.

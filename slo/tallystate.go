@@ -17,6 +17,8 @@ type head struct {
 	current int64  // minute of the last look
 	wallMS  int64  // clock at the last look
 	epoch   uint32 // of the clock
+	told    uint32 // highest revision of any minute
+	forgot  int64  // hours before may be forgotten; sources that keep nothing
 }
 
 // cell is what a tally knows of one minute.
@@ -82,12 +84,26 @@ func (t *Tally) cell(m int64) (cell, error) {
 // committed is what is stored of minute m, whose hour is in memory.
 func (t *Tally) committed(m int64) cell { return t.hours[hourOf(m)][m] }
 
+// revision is what was last told of minute m. The clock may come back to a minute that
+// is forgotten: then no revision told so far is one of its next.
+func (t *Tally) revision(m int64) uint32 {
+	c := t.committed(m)
+	if c.revision == 0 && hourOf(m) < t.head.forgot {
+		return t.saved.told
+	}
+	return c.revision
+}
+
 func (t *Tally) stage(m int64, c cell) { t.staged[m] = c }
 
 // state adds to e what must be stored with it: the head and the hours touched.
 // Hours of sources that keep nothing are deleted once they are closed and leave the
 // horizon.
 func (t *Tally) state(e *Emission) {
+	oldest := t.oldest(t.head)
+	if !t.o.Indicator.durable() {
+		t.head.forgot = max(t.head.forgot, oldest)
+	}
 	e.State = map[string][]byte{headKey(t.o.Hash): encodeHead(t.head)}
 	touched := map[int64]map[int64]cell{}
 	for m, c := range t.staged {
@@ -100,7 +116,6 @@ func (t *Tally) state(e *Emission) {
 		}
 		touched[h][m] = c
 	}
-	oldest := t.oldest(t.head)
 	for h, cells := range touched {
 		if t.o.Indicator.durable() || h >= oldest {
 			e.State[hourKey(t.o.Hash, h)] = encodeHour(h, cells)
@@ -146,25 +161,32 @@ func (t *Tally) evict() {
 }
 
 const (
-	headVersion = 1
+	headVersion = 2
 	hourVersion = 1
 )
 
-// encodeHead: version, then varints of next, current, wall clock and epoch.
+// encodeHead: version, then varints of next, current, wall clock and epoch, and since
+// version 2 of the highest revision and the first hour not forgotten.
 func encodeHead(h head) []byte {
 	b := []byte{headVersion}
 	b = binary.AppendVarint(b, h.next)
 	b = binary.AppendVarint(b, h.current)
 	b = binary.AppendVarint(b, h.wallMS)
-	return binary.AppendUvarint(b, uint64(h.epoch))
+	b = binary.AppendUvarint(b, uint64(h.epoch))
+	b = binary.AppendUvarint(b, uint64(h.told))
+	return binary.AppendVarint(b, h.forgot)
 }
 
 func decodeHead(raw []byte) (head, error) {
 	r := reader{raw: raw}
-	if v := r.byte(); v != headVersion {
-		return head{}, fmt.Errorf("%w: head version %d", ErrState, v)
+	version := r.byte()
+	if version < 1 || version > headVersion {
+		return head{}, fmt.Errorf("%w: head version %d", ErrState, version)
 	}
 	h := head{started: true, next: r.varint(), current: r.varint(), wallMS: r.varint(), epoch: r.uint32()}
+	if version > 1 {
+		h.told, h.forgot = r.uint32(), r.varint()
+	}
 	if r.bad || len(r.raw) > 0 {
 		return head{}, fmt.Errorf("%w: head of %d bytes", ErrState, len(raw))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"ghostlight/buffer"
 	"ghostlight/fleet/ledger"
 	"ghostlight/slo"
 )
@@ -16,31 +17,29 @@ func (r *Room) Load(ctx context.Context) (more bool, err error) {
 	if len(of) == 0 {
 		return false, nil
 	}
-	l := &loading{hour: hour, now: slo.MinuteOf(r.o.Now()), index: map[place][]*watch{}, hours: map[*watch]*slo.Sum{}, minutes: map[*watch]*[60]slo.Sum{}}
+	l := &loading{hour: hour, now: slo.MinuteOf(r.o.Now()), of: map[string]map[buffer.Source][]*watch{}, hours: map[*watch]*slo.Sum{}, minutes: map[*watch]*[60]slo.Sum{}}
 	began := false
 	err = r.o.Ledger.Load(ctx, ledger.Reading{
 		From: hour, To: hour + 1,
 		Objectives: func(name string) bool { return len(of[name]) > 0 },
+		Whole: func(name string) bool {
+			return !slices.ContainsFunc(of[name], func(w *watch) bool { return !l.whole(w) })
+		},
 		Begin: func() {
 			r.mu.Lock() // until Load has returned
 			began = true
-			for _, list := range of {
+			for name, list := range of {
 				for _, w := range list {
 					w.from = hour * 60
 				}
+				l.of[name] = byPlace(slices.Values(list))
 			}
 		},
 		Each: func(ch ledger.Change) {
-			at := place{ch.Source, ch.Of.Name}
-			list, ok := l.index[at]
-			if !ok {
-				if p := r.promises[ch.Of.Name]; p != nil && p.counts(ch.Of) {
-					list = slices.DeleteFunc(slices.Clone(of[ch.Of.Name]), func(w *watch) bool { return !within(w.place, ch.Source) })
+			for _, at := range holding(ch.Source) {
+				for _, w := range l.of[ch.Of.Name][at] {
+					l.add(w, &ch)
 				}
-				l.index[at] = list
-			}
-			for _, w := range list {
-				l.add(w, &ch)
 			}
 		},
 	})
@@ -60,7 +59,7 @@ func (r *Room) Load(ctx context.Context) (more bool, err error) {
 type loading struct {
 	hour    int64
 	now     int64
-	index   map[place][]*watch
+	of      map[string]map[buffer.Source][]*watch // who loads, by objective and place
 	hours   map[*watch]*slo.Sum
 	minutes map[*watch]*[60]slo.Sum
 }
@@ -69,9 +68,12 @@ type loading struct {
 // hold it as a whole.
 const wholeAfter = 26 * 60
 
+// whole reports whether a watch takes the hour as a whole.
+func (l *loading) whole(w *watch) bool { return w.whole && l.hour*60 < l.now-wholeAfter }
+
 func (l *loading) add(w *watch, ch *ledger.Change) {
 	switch {
-	case w.whole && l.hour*60 < l.now-wholeAfter:
+	case l.whole(w):
 		sum := l.hours[w]
 		if sum == nil {
 			sum = new(slo.Sum)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"iter"
+	"maps"
 	"time"
 
 	"ghostlight/buffer"
@@ -19,6 +21,7 @@ type promise struct {
 	def     ledger.Definition
 	of      *slo.Objective
 	watches map[string]*watch            // by scope
+	at      map[buffer.Source][]*watch   // the same by place
 	members map[buffer.Source]*member    // the nodes that changes came of
 	places  map[buffer.Source][]slo.Span // who is expected, by scope of many nodes
 	back    int64                        // how far back rules that page look, minutes
@@ -52,19 +55,32 @@ func (p *promise) member(src buffer.Source) *member {
 		return m
 	}
 	m := &member{}
-	for _, w := range p.watches {
-		if within(w.place, src) {
-			m.watches = append(m.watches, w)
-		}
+	for _, at := range holding(src) {
+		m.watches = append(m.watches, p.at[at]...)
 	}
 	p.members[src] = m
 	return m
 }
 
-// regroup has members find their watches anew.
+// holding are the places that hold a node.
+func holding(src buffer.Source) [3]buffer.Source {
+	return [3]buffer.Source{{Region: src.Region, Venue: src.Venue}, {Region: src.Region}, {}}
+}
+
+// byPlace sorts watches by their places.
+func byPlace(watches iter.Seq[*watch]) map[buffer.Source][]*watch {
+	out := map[buffer.Source][]*watch{}
+	for w := range watches {
+		out[w.place] = append(out[w.place], w)
+	}
+	return out
+}
+
+// regroup has members find their watches anew, after watches came or went.
 func (p *promise) regroup(late map[place]stretch) {
 	p.collect(late)
 	clear(p.members)
+	p.at = byPlace(maps.Values(p.watches))
 }
 
 // collect moves what changed late to late.
@@ -82,11 +98,6 @@ func (p *promise) collect(late map[place]stretch) {
 	for _, w := range p.watches {
 		note(w.place, &w.late)
 	}
-}
-
-// within reports whether a node is in a scope.
-func within(scope, src buffer.Source) bool {
-	return (scope.Region == "" || scope.Region == src.Region) && (scope.Venue == "" || scope.Venue == src.Venue)
 }
 
 // scopes are the places with many nodes: a venue with more than one, a region with
@@ -175,7 +186,7 @@ func (r *Room) follow(def ledger.Definition, stored map[string][]byte, now time.
 		return nil
 	}
 	p.def, p.places = def, scopes(def)
-	p.regroup(r.late)
+	defer p.regroup(r.late)
 	for at, spans := range p.places {
 		scope := scopeOf(at)
 		if w := p.watches[scope]; w != nil {

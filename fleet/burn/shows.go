@@ -2,7 +2,6 @@ package burn
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"ghostlight/buffer"
@@ -97,7 +96,7 @@ func (r *Room) syncShows(now time.Time) {
 		if !p.def.PerEvent {
 			continue
 		}
-		current := map[string]bool{}
+		current, changed := map[string]bool{}, false
 		for at := range p.places {
 			if at.Venue == "" {
 				continue
@@ -105,7 +104,9 @@ func (r *Room) syncShows(now time.Time) {
 			for _, s := range shows(at.Venue) {
 				scope := showScope(scopeOf(at), s.ID)
 				current[scope] = true
-				if err := p.syncShow(at, scope, s, now); err != nil {
+				fresh, err := p.syncShow(at, scope, s, now)
+				changed = changed || fresh
+				if err != nil {
 					r.o.Log.Warn("show cannot be watched", "objective", p.def.Name, "scope", scope, "error", err)
 				}
 			}
@@ -113,38 +114,34 @@ func (r *Room) syncShows(now time.Time) {
 		for scope, w := range p.watches {
 			if w.show != nil && !current[scope] {
 				delete(p.watches, scope)
-				p.regroup(r.late)
+				changed = true
 			}
+		}
+		if changed {
+			p.regroup(r.late)
 		}
 	}
 }
 
-// syncShow watches one show. One whose times changed is loaded anew; its alerts go on.
-func (p *promise) syncShow(at buffer.Source, scope string, s wire.Show, now time.Time) error {
+// syncShow watches one show, and reports whether its watch is new. One whose times
+// changed is loaded anew; its alerts go on.
+func (p *promise) syncShow(at buffer.Source, scope string, s wire.Show, now time.Time) (bool, error) {
 	old := p.watches[scope]
 	if old != nil && old.show.Show == s {
-		return nil
+		return false, nil
 	}
 	w, err := p.newShow(at, s, now)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if old != nil {
 		w.show.watch.Watch, w.kept = old.show.watch.Watch, old.kept
 	} else if err := w.restore(p.waiting[scope]); err != nil {
-		return err
+		return false, err
 	}
 	delete(p.waiting, scope)
 	p.watches[scope] = w
-	for _, m := range p.members {
-		m.watches = slices.DeleteFunc(m.watches, func(other *watch) bool { return other == old })
-	}
-	for src, m := range p.members {
-		if within(at, src) {
-			m.watches = append(m.watches, w)
-		}
-	}
-	return nil
+	return true, nil
 }
 
 // newShow watches a show at a place.

@@ -386,6 +386,14 @@ func TestBurningOfManyVenuesIsToldWhereNoVenueAccountsForIt(t *testing.T) {
 		{"of a venue", func(w *world) { w.hear(soho, fails(soho, "checkout-success")) }, []string{
 			"firing soho (soho-1): checkout-success burns its error budget since 00:00 UTC",
 		}},
+		{"of a venue's journey", func(w *world) {
+			w.facts.set(func(f *facts) {
+				f.defs = []ledger.Definition{{Objective: slo.Objective{Name: "checkout-success", Indicator: slo.Indicator{Journey: &slo.JourneyIndicator{Name: "buy"}}}}}
+			})
+			i := incident.New(scope(soho, incident.Journey, "buy"), time.Now()).
+				Rate(incident.Severity{Urgency: slo.Page, AtMS: time.Now().UnixMilli(), Source: incident.Node})
+			w.hear(soho, i)
+		}, []string{"firing soho (soho-1): journey buy does not pass since 00:00 UTC"}},
 		{"of a venue that recovered", func(w *world) {
 			i := fails(soho, "checkout-success")
 			w.hear(soho, i)

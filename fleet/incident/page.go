@@ -27,7 +27,14 @@ func (b *Book) tell(ctx context.Context, causes []cause) error {
 	if b.o.Pager == nil {
 		return nil
 	}
-	due, fresh := b.due(causes)
+	var defs []ledger.Definition
+	if slices.ContainsFunc(causes, isWide) {
+		var err error
+		if defs, err = b.o.Ledger.Objectives(ctx); err != nil {
+			return fmt.Errorf("tell of incidents: %w", err)
+		}
+	}
+	due, fresh := b.due(causes, defs)
 	if err := b.keepPages(ctx, fresh); err != nil {
 		return err
 	}
@@ -44,7 +51,7 @@ func (b *Book) tell(ctx context.Context, causes []cause) error {
 }
 
 // due picks the causes to be told of now, and gives a key to those that had none.
-func (b *Book) due(causes []cause) (due []cause, fresh map[string]page) {
+func (b *Book) due(causes []cause, defs []ledger.Definition) (due []cause, fresh map[string]page) {
 	now := b.o.Now()
 	crowd := b.population().Nodes >= incident.DarkLeast
 	fresh = map[string]page{}
@@ -55,7 +62,7 @@ func (b *Book) due(causes []cause) (due []cause, fresh map[string]page) {
 				b.desk.again = sooner(b.desk.again, until)
 				continue
 			}
-			if until := b.explained(c, causes); now.Before(until) {
+			if until := b.explained(c, causes, defs); now.Before(until) {
 				b.desk.again = sooner(b.desk.again, until)
 				continue
 			}
@@ -86,11 +93,11 @@ func (b *Book) settles(c cause) time.Time {
 const narrowFirst = 30 * time.Second
 
 // explained is until when the burning of many venues wakes nobody by itself: people
-// are told of a venue in which the same objective burns as urgently, or were until a
-// moment ago.
-func (b *Book) explained(c cause, causes []cause) time.Time {
+// are told of a venue in which the same objective, or the journey that it counts, fails
+// as urgently, or were until a moment ago.
+func (b *Book) explained(c cause, causes []cause, defs []ledger.Definition) time.Time {
 	wide := c.whole()
-	if c.grouped || wide.Scope.Cause != incident.Objective || wide.Scope.Venue != "" {
+	if !isWide(c) {
 		return time.Time{}
 	}
 	now := b.o.Now()
@@ -98,8 +105,7 @@ func (b *Book) explained(c cause, causes []cause) time.Time {
 	until := time.UnixMilli(detected).Add(narrowFirst)
 	for _, o := range causes {
 		for _, m := range o.Gathered {
-			s := m.Scope
-			if s.Venue == "" || s.Cause != incident.Objective || s.Name != wide.Scope.Name || (wide.Scope.Region != "" && s.Region != wide.Scope.Region) ||
+			if m.Scope.Venue == "" || (wide.Scope.Region != "" && m.Scope.Region != wide.Scope.Region) || !accounts(m.Scope, wide.Scope.Name, defs) ||
 				(m.Urgency() != slo.Page && wide.Urgency() == slo.Page) {
 				continue
 			}
@@ -113,6 +119,25 @@ func (b *Book) explained(c cause, causes []cause) time.Time {
 		}
 	}
 	return until
+}
+
+// isWide reports whether a cause is the burning of many venues.
+func isWide(c cause) bool {
+	s := c.Gathered[0].Scope
+	return !c.grouped && s.Cause == incident.Objective && s.Venue == ""
+}
+
+// accounts reports whether what fails in a scope is what an objective counts.
+func accounts(s incident.Scope, objective string, defs []ledger.Definition) bool {
+	switch s.Cause {
+	case incident.Objective:
+		return s.Name == objective
+	case incident.Journey:
+		return slices.ContainsFunc(defs, func(d ledger.Definition) bool {
+			return d.Name == objective && d.Indicator.Journey != nil && d.Indicator.Journey.Name == s.Name
+		})
+	}
+	return false
 }
 
 // keys are the keys that any part of the cause was given, the first first.

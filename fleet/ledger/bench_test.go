@@ -257,7 +257,7 @@ func (f *fleet) diskBytes() (n int64) {
 
 // oneCore has everything on one core and a memory limit like the centre's.
 func oneCore(b *testing.B) {
-	cores, limit := runtime.GOMAXPROCS(1), debug.SetMemoryLimit(900<<20)
+	cores, limit := runtime.GOMAXPROCS(1), debug.SetMemoryLimit(760<<20)
 	b.Cleanup(func() {
 		runtime.GOMAXPROCS(cores)
 		debug.SetMemoryLimit(limit)

@@ -14,7 +14,8 @@ const rowVersion = 2 // 1 was an hour of one objective
 // usualDelay is about when a bucket arrives, milliseconds after its minute began.
 const usualDelay = 62_000
 
-// pack is a row of node_hours: version u8 and, compressed, the arrivals that most
+// pack is a row of node_hours: version u8, the totals (see appendTotals) with their
+// length before them as uvarint and, compressed, the arrivals that most
 // objectives share (a map of minutes, u64; for each a varint of its delay less than
 // or above usualDelay), then for each objective its number and the length of what
 // follows as uvarints and: a map of the minutes held, u64 little endian, bit i is
@@ -36,7 +37,9 @@ func (c codec) pack(k *chunk) []byte {
 		out = binary.AppendUvarint(out, uint64(len(column)))
 		out = append(out, column...)
 	}
-	return c.encoder.EncodeAll(out, []byte{rowVersion})
+	totals := appendTotals(nil, k)
+	row := binary.AppendUvarint(append(make([]byte, 0, len(totals)+len(out)/3), rowVersion), uint64(len(totals)))
+	return c.encoder.EncodeAll(out, append(row, totals...))
 }
 
 // shared are the arrivals that the objectives of a node have in common: its buckets
@@ -128,10 +131,11 @@ func appendLine(out []byte, hour int64, n *line, s *shared) []byte {
 
 // unpack calls yield with each minute held of the objectives that want accepts.
 func (c codec) unpack(hour int64, row []byte, want func(objective int64) bool, yield func(objective int64, v *version)) error {
-	if len(row) < 1 || row[0] != rowVersion {
-		return errRow
+	_, packed, err := split(row)
+	if err != nil {
+		return err
 	}
-	src, err := c.decoder.DecodeAll(row[1:], nil)
+	src, err := c.decoder.DecodeAll(packed, nil)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errRow, err)
 	}
@@ -220,43 +224,4 @@ func (r *reader) line(hour int64, s *shared, yield func(*version)) error {
 // possible is [slo.Bucket.Validate] of a bucket without name.
 func possible(b *slo.Bucket) bool {
 	return b.State >= slo.Measured && b.State <= slo.Excluded && b.Good >= 0 && b.Good <= b.Total && b.Total <= slo.MaxCount && b.Observed <= 60 && b.Revision > 0
-}
-
-const pastsVersion = 1
-
-// packPasts is a row of bucket_pasts: version u8, then for each past: uvarint of the
-// objective, minute within the hour u8, cause u8, the bucket, and a varint of its
-// arrival, milliseconds after the minute's start.
-func packPasts(list []past) []byte {
-	out := []byte{pastsVersion}
-	for i := range list {
-		p := &list[i]
-		out = binary.AppendUvarint(out, uint64(p.objective))
-		out = append(out, byte(p.Minute%60), p.cause.number())
-		out = appendBucket(out, &p.Bucket, 0)
-		out = binary.AppendVarint(out, p.arrivedMS-p.Minute*60_000)
-	}
-	return out
-}
-
-// unpackPasts reads what packPasts wrote.
-func unpackPasts(hour, arrival, untilMS int64, row []byte) ([]past, error) {
-	r := reader{src: row}
-	if r.byte() != pastsVersion {
-		return nil, errRow
-	}
-	var out []past
-	for len(r.src) > 0 {
-		p := past{objective: int64(r.uvarint()), arrival: arrival, untilMS: untilMS}
-		minute, cause := int64(r.byte()), int(r.byte())
-		p.Bucket = r.bucket(0)
-		p.Minute = hour*60 + minute
-		p.arrivedMS = p.Minute*60_000 + r.varint()
-		if r.bad || minute > 59 || cause >= len(causes) || !possible(&p.Bucket) {
-			return nil, errRow
-		}
-		p.cause = causes[cause]
-		out = append(out, p)
-	}
-	return out, nil
 }

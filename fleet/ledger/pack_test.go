@@ -25,6 +25,9 @@ func drawChunk(t *rapid.T) *chunk {
 	k := &chunk{hour: 483334}
 	for id := range rapid.Int64Range(1, 4).Draw(t, "objectives") {
 		o := newObjective(id+1, "x")
+		if id > 1 {
+			o.def = &slo.Objective{Hash: 7, Capacity: 1 << 39}
+		}
 		for range rapid.IntRange(1, 60).Draw(t, "count") {
 			b := drawBucket(t, slo.Objective{Name: "x", Hash: 7}, k.hour*60)
 			b.Minute = k.hour*60 + b.Minute%60
@@ -62,6 +65,24 @@ func TestRowsHoldEverything(t *testing.T) {
 		if diff := cmp.Diff(held(k), sorted(got), cmp.AllowUnexported(version{})); diff != "" {
 			t.Fatalf("row (-packed +unpacked):\n%s", diff)
 		}
+		totals := map[int64]slo.Sum{}
+		if err := eachTotal(row, func(t *total) { totals[t.objective] = t.sum }); err != nil {
+			t.Fatal(err)
+		}
+		want := map[int64]slo.Sum{}
+		for i := range k.lines {
+			o := k.lines[i].objective
+			if o.def != nil {
+				var s slo.Sum
+				for _, v := range got[o.id] {
+					s = s.Plus(o.sum(&v.Bucket))
+				}
+				want[o.id] = s
+			}
+		}
+		if diff := cmp.Diff(want, totals); diff != "" {
+			t.Fatalf("totals (-minutes +totals):\n%s", diff)
+		}
 		for n := range row {
 			if c.unpack(k.hour, row[:n], func(int64) bool { return true }, func(int64, *version) {}) == nil {
 				t.Fatalf("%d of %d bytes were read without complaint", n, len(row))
@@ -90,6 +111,11 @@ func FuzzRows(f *testing.F) {
 			}
 		}
 		_ = c.unpack(1, row, func(int64) bool { return true }, func(_ int64, v *version) { within(v.Bucket) }) // any error will do
+		_ = eachTotal(row, func(of *total) {
+			if of.sum.Good < 0 || of.sum.Good > of.sum.Total || of.sum.Told() > 60 {
+				t.Errorf("read %+v", of)
+			}
+		})
 		if list, err := unpackPasts(1, 1, 1, pasts); err == nil {
 			for _, p := range list {
 				within(p.Bucket)

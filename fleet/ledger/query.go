@@ -46,7 +46,7 @@ func (l *Ledger) Status(ctx context.Context, name string, sel Selection, from, t
 // answers for it, are today's.
 func (l *Ledger) StatusAsOf(ctx context.Context, name string, sel Selection, from, to, known time.Time) (slo.Status, error) {
 	first, end := minutes(from, to)
-	k, err := l.knowledge(ctx, name, sel, first, end, known)
+	k, err := l.knowledge(ctx, name, sel, first, end, known, true)
 	if err != nil {
 		return slo.Status{}, fmt.Errorf("status of %s: %w", name, err)
 	}
@@ -60,7 +60,7 @@ func (l *Ledger) Minutes(ctx context.Context, name string, sel Selection, from, 
 	if end-first > MaxMinutes {
 		return nil, fmt.Errorf("minutes of %s: %d were asked for, at most %d are given", name, end-first, MaxMinutes)
 	}
-	k, err := l.knowledge(ctx, name, sel, first, end, time.Time{})
+	k, err := l.knowledge(ctx, name, sel, first, end, time.Time{}, false)
 	if err != nil {
 		return nil, fmt.Errorf("minutes of %s: %w", name, err)
 	}
@@ -96,7 +96,7 @@ func (l *Ledger) History(ctx context.Context, name string, sel Selection, from, 
 	}
 	first, _ := def.Window.Minutes(from)
 	_, end := minutes(to, to)
-	k, err := l.knowledge(ctx, name, sel, first, max(first, end), known)
+	k, err := l.knowledge(ctx, name, sel, first, max(first, end), known, false)
 	if err != nil {
 		return nil, fmt.Errorf("history of %s: %w", name, err)
 	}
@@ -125,7 +125,9 @@ type knowledge struct {
 	hours  map[int64]*[60]slo.Sum
 }
 
-func (l *Ledger) knowledge(ctx context.Context, name string, sel Selection, first, end int64, known time.Time) (*knowledge, error) {
+// knowledge reads it. With whole, hours that lie within [first, end) as a whole may be
+// at their first minute altogether, where no judgement can tell.
+func (l *Ledger) knowledge(ctx context.Context, name string, sel Selection, first, end int64, known time.Time, whole bool) (*knowledge, error) {
 	def, err := l.Objective(ctx, name)
 	if err != nil {
 		return nil, err
@@ -144,19 +146,33 @@ func (l *Ledger) knowledge(ctx context.Context, name string, sel Selection, firs
 		}
 	}
 	q.end = min(end, slo.MinuteOf(l.now().Add(Ahead))+1) // later ones are parked
+	if whole && q.knownMS == forever && !def.Budgeting.Sliced() && len(def.Exclusions) == 0 && def.Hours == "" {
+		q.whole = func(t *total, hour int64) bool {
+			if !t.of(&def.Objective) || hour*60 < first || hour*60+60 > end || (hour*60 < k.closed && k.closed < hour*60+60) {
+				return false
+			}
+			k.hour(hour)[0].Add(&t.sum)
+			return true
+		}
+	}
 	err = l.versions(ctx, q, func(_ int64, v *version) {
 		if def.Hash != 0 && v.Hash != def.Hash {
 			return
 		}
-		h := k.hours[v.Minute/60]
-		if h == nil {
-			h = new([60]slo.Sum)
-			k.hours[v.Minute/60] = h
-		}
 		sum := slo.SumOf(&v.Bucket, def.Capacity)
-		h[v.Minute%60].Add(&sum)
+		k.hour(v.Minute / 60)[v.Minute%60].Add(&sum)
 	})
 	return k, err
+}
+
+// hour is where the sums of an hour go.
+func (k *knowledge) hour(number int64) *[60]slo.Sum {
+	h := k.hours[number]
+	if h == nil {
+		h = new([60]slo.Sum)
+		k.hours[number] = h
+	}
+	return h
 }
 
 func (k *knowledge) at(minute int64) slo.Sum {

@@ -19,6 +19,7 @@ type question struct {
 	since      map[int64]int64 // first minute wanted, by node
 	first, end int64
 	knownMS    int64
+	whole      func(t *total, hour int64) bool // takes an hour of a node altogether, if it can; nil: none
 }
 
 func (q question) wants(source int64, v *version) bool {
@@ -153,6 +154,12 @@ func (l *Ledger) readRows(ctx context.Context, tx *sql.Tx, objective int64, q qu
 		if _, ok := q.since[at.source]; !ok {
 			continue
 		}
+		if taken, err := q.takes(objective, at.hour, row); taken || err != nil {
+			if err != nil {
+				return fmt.Errorf("read hour %d of node %d: %w", at.hour, at.source, err)
+			}
+			continue
+		}
 		err := l.codec.unpack(at.hour, row, func(id int64) bool { return id == objective }, func(_ int64, v *version) {
 			if q.wants(at.source, v) {
 				yield(at.source, v)
@@ -163,6 +170,19 @@ func (l *Ledger) readRows(ctx context.Context, tx *sql.Tx, objective int64, q qu
 		}
 	}
 	return rows.Err()
+}
+
+// takes reports whether the question was content with an hour's total.
+func (q question) takes(objective, hour int64, row []byte) (taken bool, err error) {
+	if q.whole == nil {
+		return false, nil
+	}
+	err = eachTotal(row, func(t *total) {
+		if t.objective == objective {
+			taken = q.whole(t, hour)
+		}
+	})
+	return taken, err
 }
 
 // fewNodes are looked up one by one; of more, all rows of the time are read.

@@ -16,6 +16,7 @@ import (
 type Reading struct {
 	From, To   int64                  // hours since the Unix epoch, [From, To)
 	Objectives func(name string) bool // which are wanted
+	Whole      func(name string) bool // of which the first minute may stand for the whole hour; nil: of none
 	Begin      func()                 // called first; nothing changes from then until Load returns
 	Each       func(Change)           // what some nodes of a venue hold of a minute: Source has no node, and Was is nothing
 }
@@ -28,7 +29,15 @@ func (l *Ledger) Load(ctx context.Context, r Reading) error {
 	l.turn.Lock()
 	defer l.turn.Unlock()
 	r.Begin()
-	g := gathering{each: r.Each, sums: map[*objective]*[60]slo.Sum{}}
+	g := gathering{each: r.Each, sums: map[*objective]*[60]slo.Sum{}, wanted: map[int64]bool{}, whole: map[int64]bool{}}
+	for id, o := range l.byID {
+		if o.def != nil && r.Objectives(o.name) {
+			g.wanted[id] = true
+			if r.Whole != nil && r.Whole(o.name) {
+				g.whole[id] = true
+			}
+		}
+	}
 	inMemory := l.gatherMemory(&g, r)
 	rows, err := l.store.Read().QueryContext(ctx, `SELECT hour, source, buckets FROM node_hours WHERE hour >= ? AND hour < ? ORDER BY hour, source`, r.From, r.To)
 	if err != nil {
@@ -46,16 +55,31 @@ func (l *Ledger) Load(ctx context.Context, r Reading) error {
 		}
 		src, _ := l.store.Source(at.source)
 		g.turnTo(src, at.hour)
-		err := l.codec.unpack(at.hour, row, func(id int64) bool {
-			o := l.byID[id]
-			return o != nil && o.def != nil && r.Objectives(o.name)
-		}, func(id int64, v *version) { g.add(l.byID[id], v) })
-		if err != nil {
+		if err := l.gatherRow(&g, at.hour, row); err != nil {
 			return fmt.Errorf("read hour %d of %s: %w", at.hour, src, err)
 		}
 	}
 	g.flush()
 	return rows.Err()
+}
+
+// gatherRow gathers a row: the totals of those objectives whose hours may be told as a
+// whole, and of the others minutes.
+func (l *Ledger) gatherRow(g *gathering, hour int64, row []byte) error {
+	var done []int64
+	if len(g.whole) > 0 {
+		err := eachTotal(row, func(t *total) {
+			if o := l.byID[t.objective]; g.whole[t.objective] && t.of(o.def) {
+				g.sumsOf(o)[0].Add(&t.sum)
+				done = append(done, t.objective)
+			}
+		})
+		if err != nil || len(done) == len(g.wanted) {
+			return err
+		}
+	}
+	want := func(id int64) bool { return g.wanted[id] && !slices.Contains(done, id) }
+	return l.codec.unpack(hour, row, want, func(id int64, v *version) { g.add(l.byID[id], v) })
 }
 
 // gatherMemory gathers the chunks, and returns which they are.
@@ -72,7 +96,7 @@ func (l *Ledger) gatherMemory(g *gathering, r Reading) map[spot]bool {
 			src, _ := l.store.Source(source)
 			g.turnTo(src, c.hour)
 			for i := range c.lines {
-				if o := c.lines[i].objective; o.def != nil && r.Objectives(o.name) {
+				if o := c.lines[i].objective; g.wanted[o.id] {
 					c.lines[i].each(c.hour, func(v version) { g.add(o, &v) })
 				}
 			}
@@ -84,10 +108,12 @@ func (l *Ledger) gatherMemory(g *gathering, r Reading) map[spot]bool {
 // A gathering adds up the nodes of a venue, which are numbered in a row as a rule;
 // where they are not it tells of them in parts.
 type gathering struct {
-	each  func(Change)
-	venue buffer.Source
-	hour  int64
-	sums  map[*objective]*[60]slo.Sum
+	each   func(Change)
+	wanted map[int64]bool // objectives, by number
+	whole  map[int64]bool // of those, whose hours may be told as a whole
+	venue  buffer.Source
+	hour   int64
+	sums   map[*objective]*[60]slo.Sum
 }
 
 // turnTo says whose hour comes next.
@@ -98,14 +124,18 @@ func (g *gathering) turnTo(src buffer.Source, hour int64) {
 	}
 }
 
-func (g *gathering) add(o *objective, v *version) {
+func (g *gathering) sumsOf(o *objective) *[60]slo.Sum {
 	sums := g.sums[o]
 	if sums == nil {
 		sums = new([60]slo.Sum)
 		g.sums[o] = sums
 	}
+	return sums
+}
+
+func (g *gathering) add(o *objective, v *version) {
 	sum := o.sum(&v.Bucket)
-	sums[v.Minute-g.hour*60].Add(&sum)
+	g.sumsOf(o)[v.Minute-g.hour*60].Add(&sum)
 }
 
 func (g *gathering) flush() {
@@ -129,7 +159,7 @@ type Sum struct {
 // nothing was are left out. The spans say who was expected.
 func (l *Ledger) Sums(ctx context.Context, name string, sel Selection, from, to time.Time) (Definition, []slo.Span, []Sum, error) {
 	first, end := minutes(from, to)
-	k, err := l.knowledge(ctx, name, sel, first, end, time.Time{})
+	k, err := l.knowledge(ctx, name, sel, first, end, time.Time{}, false)
 	if err != nil {
 		return Definition{}, nil, nil, fmt.Errorf("sums of %s: %w", name, err)
 	}
