@@ -145,7 +145,10 @@ func (s *stream) report(now time.Time, goodbye bool) error {
 func (s *stream) fillPulse(now time.Time) error {
 	p := &s.pulse
 	due := now.Sub(p.reported) >= reportEvery
-	if !due && now.Sub(p.looked) >= lookEvery {
+	// Whenever something is sent, something waits: that nothing does is seen when all
+	// of it was acknowledged.
+	drained := p.told.behind && len(s.unacked) == 0
+	if !due && (drained || now.Sub(p.looked) >= lookEvery) {
 		p.looked = now
 		due = !reflect.DeepEqual(newsOf(s.info(now, false)).after(p.told), p.told)
 	}

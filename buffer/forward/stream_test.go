@@ -219,9 +219,9 @@ func TestTheEndOfARevenueBacklogIsReported(t *testing.T) {
 		b.add(buffer.Revenue, "while dark")
 		b.start()
 		defer func() { b.stop() }()
-		for range 6 {
-			time.Sleep(10 * time.Second)
+		for range 60 { // as often as it is looked, and more
 			b.add(buffer.Revenue, "fresh")
+			time.Sleep(time.Second)
 		}
 		told := b.fleet.told()
 		if len(told) != 2 || told[0].Lanes[buffer.Revenue].Waiting == 0 || told[1].Lanes[buffer.Revenue].Waiting != 0 {
