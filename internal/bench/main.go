@@ -40,6 +40,9 @@ func sections() []section {
 		{"day", "All traffic of a node", []string{"ip"}, daySection},
 		{"fresh", "After a day offline", []string{"ip", "tc"}, freshSection},
 		{"payments", "What the agent does to payments", []string{"taskset"}, paymentsSection},
+		{"page", "From a failed payment to the pager", []string{"prometheus-alertmanager"}, pageSection},
+		{"ledger", "Objectives of ten thousand nodes", []string{"taskset"}, ledgerSection},
+		{"rules", "Objectives: the ledger beside Prometheus' rules", []string{"prometheus", "promtool", "taskset"}, rulesSection},
 	}
 }
 
@@ -51,13 +54,18 @@ type bench struct {
 	peers   string // folder of the peers
 	tmp     string // removed at the end
 	long    bool
+	small   bool
 	started time.Time
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx); err != nil {
+	do := run
+	if len(os.Args) == 4 && os.Args[1] == "centre" {
+		do = func(ctx context.Context) error { return centre(ctx, os.Args[2], os.Args[3]) }
+	}
+	if err := do(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -69,6 +77,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&b.ours, "bin", "bin", "folder of Ghostlight's programs")
 	flag.StringVar(&b.peers, "peers", "bin/peers", "folder of the peers' programs")
 	flag.BoolVar(&b.long, "long", false, "measure longer")
+	flag.BoolVar(&b.small, "small", false, "measure a small part of what a fleet has, to try a section out; prints and writes nothing down")
 	out := flag.String("out", "BENCHMARKS.md", "file to write to")
 	only := flag.String("only", "", "sections to measure, with commas; all if empty")
 	flag.Parse()
@@ -98,8 +107,10 @@ func run(ctx context.Context) error {
 			command += " LONG=1"
 		}
 		text = fmt.Sprintf("%s\n`%s`, %s, took %s, load average %s before. %s\n", text, command, begin.UTC().Format("2006-01-02 15:04 MST"), time.Since(begin).Round(time.Second), busy, machine())
-		if err := writeSection(*out, s.name, s.title, text); err != nil {
-			return err
+		if !b.small {
+			if err := writeSection(*out, s.name, s.title, text); err != nil {
+				return err
+			}
 		}
 		fmt.Printf("## %s\n\n%s\n", s.title, text)
 	}
@@ -132,7 +143,7 @@ func choose(names string) ([]section, error) {
 }
 
 // packages says which Debian package holds a tool.
-var packages = map[string]string{"prometheus": "prometheus", "ip": "iproute2", "tc": "iproute2", "taskset": "util-linux"}
+var packages = map[string]string{"prometheus": "prometheus", "promtool": "prometheus", "prometheus-alertmanager": "prometheus-alertmanager", "ip": "iproute2", "tc": "iproute2", "taskset": "util-linux"}
 
 // ready reports everything that is missing, before anything is measured.
 func (b *bench) ready(chosen []section) error {
@@ -155,7 +166,7 @@ func (b *bench) ready(chosen []section) error {
 			missing = append(missing, fmt.Errorf("%s is not built: run make build", program))
 		}
 	}
-	for _, program := range []string{"vmagent", "victoria-metrics", "encode"} {
+	for _, program := range []string{"vmagent", "victoria-metrics", "encode", "history"} {
 		if _, err := os.Stat(filepath.Join(b.peers, program)); err != nil {
 			missing = append(missing, fmt.Errorf("peer %s is not built: run make bench-peers", program))
 		}

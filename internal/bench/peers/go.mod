@@ -11,6 +11,7 @@ require (
 	github.com/VictoriaMetrics/VictoriaMetrics v1.140.0
 	github.com/golang/snappy v1.0.0
 	github.com/klauspost/compress v1.20.3
+	github.com/oklog/ulid/v2 v2.1.1
 	github.com/open-telemetry/otel-arrow/go v0.46.0
 	github.com/prometheus/prometheus v0.311.3
 	go.opentelemetry.io/collector/pdata v1.55.0
@@ -26,6 +27,7 @@ require (
 	github.com/VictoriaMetrics/metricsql v0.86.0 // indirect
 	github.com/apache/arrow-go/v18 v18.5.0 // indirect
 	github.com/axiomhq/hyperloglog v0.2.6 // indirect
+	github.com/bboreham/go-loser v0.0.0-20230920113527-fcc2c21820a3 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/dennwc/varint v1.0.0 // indirect
