@@ -19,7 +19,16 @@ type head struct {
 	epoch   uint32 // of the clock
 	told    uint32 // highest revision of any minute
 	forgot  int64  // hours before may be forgotten; sources that keep nothing
+
+	// Hours that are kept until a minute, though they left the horizon: the clock
+	// leapt out of them and may come back.
+	heldFrom, heldTo int64
+	heldUntil        int64
 }
+
+// holds reports whether hours are held at all, keeps whether h is one of them.
+func (h head) holds() bool           { return h.current < h.heldUntil }
+func (h head) keeps(hour int64) bool { return h.holds() && h.heldFrom <= hour && hour <= h.heldTo }
 
 // cell is what a tally knows of one minute.
 type cell struct {
@@ -97,8 +106,8 @@ func (t *Tally) revision(m int64) uint32 {
 func (t *Tally) stage(m int64, c cell) { t.staged[m] = c }
 
 // state adds to e what must be stored with it: the head and the hours touched.
-// Hours of sources that keep nothing are deleted once they are closed and leave the
-// horizon.
+// Hours of sources that keep nothing are deleted once they are closed, leave the
+// horizon and are not held.
 func (t *Tally) state(e *Emission) {
 	oldest := t.oldest(t.head)
 	if !t.o.Indicator.durable() {
@@ -117,16 +126,44 @@ func (t *Tally) state(e *Emission) {
 		touched[h][m] = c
 	}
 	for h, cells := range touched {
-		if t.o.Indicator.durable() || h >= oldest {
+		if t.o.Indicator.durable() || h >= oldest || t.head.keeps(h) {
 			e.State[hourKey(t.o.Hash, h)] = encodeHour(h, cells)
 		}
 	}
 	if t.o.Indicator.durable() || !t.saved.started {
 		return
 	}
-	for h := t.oldest(t.saved); h < oldest && len(e.State) < 1000; h++ {
+	for h := t.oldest(t.saved); h < oldest; h++ {
+		t.forget(e, h)
+	}
+	if t.saved.holds() && !t.head.holds() {
+		for h := min(t.head.heldTo, oldest-1); h >= t.head.heldFrom && len(e.State) < mostKeys; h-- {
+			t.forget(e, h)
+		}
+	}
+}
+
+// mostKeys bounds what one emission stores and deletes.
+const mostKeys = 1000
+
+func (t *Tally) forget(e *Emission, h int64) {
+	if len(e.State) < mostKeys && !t.head.keeps(h) {
 		e.State[hourKey(t.o.Hash, h)] = nil
 	}
+}
+
+// hold keeps what is remembered when the clock leaps to now: a clock that leaps forth,
+// or starts wrong, may be set back. Once it went on for a horizon it is believed.
+func (t *Tally) hold(now int64) {
+	half := t.horizonHours() * 60 / 2
+	if leap := now - t.head.current; -half < leap && leap < half {
+		return
+	}
+	from, to := t.oldest(t.head), hourOf(t.head.current)
+	if t.head.holds() {
+		from, to = min(from, t.head.heldFrom), max(to, t.head.heldTo)
+	}
+	t.head.heldFrom, t.head.heldTo, t.head.heldUntil = from, to, now+t.horizonHours()*60
 }
 
 func (t *Tally) horizonHours() int64 { return max(1, int64(t.opts.Horizon/time.Hour)) }
@@ -166,7 +203,7 @@ const (
 )
 
 // encodeHead: version, then varints of next, current, wall clock and epoch, and since
-// version 2 of the highest revision and the first hour not forgotten.
+// version 2 of the highest revision, the first hour not forgotten and what is held.
 func encodeHead(h head) []byte {
 	b := []byte{headVersion}
 	b = binary.AppendVarint(b, h.next)
@@ -174,7 +211,10 @@ func encodeHead(h head) []byte {
 	b = binary.AppendVarint(b, h.wallMS)
 	b = binary.AppendUvarint(b, uint64(h.epoch))
 	b = binary.AppendUvarint(b, uint64(h.told))
-	return binary.AppendVarint(b, h.forgot)
+	for _, v := range []int64{h.forgot, h.heldFrom, h.heldTo, h.heldUntil} {
+		b = binary.AppendVarint(b, v)
+	}
+	return b
 }
 
 func decodeHead(raw []byte) (head, error) {
@@ -186,6 +226,7 @@ func decodeHead(raw []byte) (head, error) {
 	h := head{started: true, next: r.varint(), current: r.varint(), wallMS: r.varint(), epoch: r.uint32()}
 	if version > 1 {
 		h.told, h.forgot = r.uint32(), r.varint()
+		h.heldFrom, h.heldTo, h.heldUntil = r.varint(), r.varint(), r.varint()
 	}
 	if r.bad || len(r.raw) > 0 {
 		return head{}, fmt.Errorf("%w: head of %d bytes", ErrState, len(raw))

@@ -202,3 +202,29 @@ func BenchmarkTrack(b *testing.B) {
 		})
 	}
 }
+
+// A track that is told minutes before it knows what time it is plans the windows around
+// them, not all time since 1970: the work is as much as once it was advanced.
+func TestATrackWithoutTimePlansNoMore(t *testing.T) {
+	o := checkout(0)
+	o.Hours = "Mo-Su 10:00-23:00; Europe/London"
+	o.Exclusions = []slo.Exclusion{{Length: time.Hour, Rule: "DTSTART:20260101T030000Z RRULE:FREQ=DAILY"}}
+	now := slo.MinuteOf(time.Date(2026, 3, 28, 22, 0, 0, 0, time.UTC))
+	work := func(advance bool) float64 {
+		return testing.AllocsPerRun(1, func() {
+			track, err := slo.NewTrack(o, nil, time.Hour, 28*day)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if advance {
+				track.Advance(now)
+			}
+			for m := now - 60; m < now; m++ {
+				track.Replace(m, slo.Sum{}, slo.Sum{})
+			}
+		})
+	}
+	if before, after := work(false), work(true); before > 2*after {
+		t.Errorf("%.0f allocations before the first advance, %.0f after it", before, after)
+	}
+}

@@ -145,8 +145,14 @@ func (n *node) buildBook(load func(string) ([]byte, error)) error {
 	return err
 }
 
-// outcomesSeen reports whether edgecore's ledger is read to its end.
-func (n *node) outcomesSeen() bool { return n.outcomes != nil && n.outcomes.CaughtUp() }
+// outcomesSeen says how long ago edgecore's ledger was read to its end; false: it is
+// not.
+func (n *node) outcomesSeen() (time.Duration, bool) {
+	if n.outcomes == nil {
+		return 0, false
+	}
+	return n.outcomes.CaughtUp()
+}
 
 func (n *node) buildJourneys() error {
 	o := journeys.Options{Journeys: n.cfg.AllJourneys(), Vars: n.cfg.Vars(), Book: n.book, Log: n.log}
@@ -167,7 +173,7 @@ func (n *node) buildJourneys() error {
 func (n *node) buildMonitor() error {
 	o := health.Options{
 		Edgecore: n.cfg.Edgecore != nil, DataDir: n.cfg.DataDir, Commit: n.sink, Views: n.journeys.Views,
-		OutcomesSeen: n.outcomesSeen, PowerSupplies: n.cfg.Host.PowerSupplies, Seed: n.seed(), Log: n.log,
+		OutcomesSeen: func() bool { _, ok := n.outcomesSeen(); return ok }, PowerSupplies: n.cfg.Host.PowerSupplies, Seed: n.seed(), Log: n.log,
 		ClockOffset: func() (time.Duration, bool) {
 			st := n.forward.Status()
 			return st.ClockOffset, st.ClockKnown && st.Up

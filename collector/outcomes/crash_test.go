@@ -248,7 +248,7 @@ func (n *night) live(ctx context.Context, q *queue.Queue, mode string, last bool
 	var r *Reader
 	book, err := sli.New(sli.Options{
 		Objectives: []slo.Objective{checkout, conversion, served}, Commit: f, Load: load, Now: clock,
-		OutcomesSeen: func() bool { return r.CaughtUp() },
+		OutcomesSeen: func() (time.Duration, bool) { return r.CaughtUp() },
 	})
 	if err != nil {
 		return err

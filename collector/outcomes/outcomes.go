@@ -60,6 +60,7 @@ type Options struct {
 type Status struct {
 	Up     bool      // edgecore answered last time
 	At     time.Time // of the last answer
+	Read   time.Time // of a moment before which all that edgecore recorded is stored
 	Err    string
 	Ledger string
 	Cursor int64 // last outcome stored
@@ -134,7 +135,7 @@ func (r *Reader) Run(ctx context.Context) error {
 	retry := minRetry
 	for {
 		cursor, asked := r.Status().Cursor, time.Now()
-		err := r.step(ctx, pollWait)
+		err := r.step(ctx, r.patience())
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -151,6 +152,14 @@ func (r *Reader) Run(ctx context.Context) error {
 		}
 		retry = min(2*retry, maxRetry)
 	}
+}
+
+// patience is how long edgecore may hold the next answer back: not far beyond the end
+// of a minute, for that answer says that the minute's outcomes are all known.
+func (r *Reader) patience() time.Duration {
+	now := r.o.Now()
+	end := now.Truncate(time.Minute).Add(time.Minute + 50*time.Millisecond)
+	return min(pollWait, end.Sub(now).Truncate(time.Millisecond))
 }
 
 // Flush reads and stores everything up to the ledger's head.
@@ -170,11 +179,12 @@ func (r *Reader) Flush(ctx context.Context) error {
 	}
 }
 
-// CaughtUp reports whether everything edgecore has recorded until just now is
-// stored.
-func (r *Reader) CaughtUp() bool {
-	st := r.Status()
-	return st.Up && st.Cursor >= st.Head && r.o.Now().Sub(st.At) < pollWait+graceWait
+// CaughtUp reports whether the ledger was read to its end lately, and how long ago
+// that was: what edgecore recorded since may not be stored.
+func (r *Reader) CaughtUp() (ago time.Duration, ok bool) {
+	st, now := r.Status(), r.o.Now()
+	ok = st.Up && !st.Read.IsZero() && st.Cursor >= st.Head && now.Sub(st.At) < pollWait+graceWait
+	return max(0, now.Sub(st.Read)), ok
 }
 
 // Status is where the reader stands now.
@@ -192,13 +202,18 @@ func (r *Reader) step(ctx context.Context, wait time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	before := r.Status()
+	before, asked := r.Status(), r.o.Now()
 	page, err := r.await(ctx, before.Cursor, wait)
 	if errors.Is(err, errFlush) {
 		return nil
 	}
 	if err == nil {
-		err = r.take(ctx, before, page)
+		// An empty answer that was held back tells of the end of the wait: edgecore
+		// looks once more before it gives it.
+		if len(page.Outcomes) == 0 && r.o.Now().Sub(asked) >= wait {
+			asked = asked.Add(wait)
+		}
+		err = r.take(ctx, before, page, asked)
 	}
 	if ctx.Err() == nil && !errors.Is(err, store.ErrStopping) {
 		r.note(err)
@@ -206,8 +221,8 @@ func (r *Reader) step(ctx context.Context, wait time.Duration) error {
 	return err
 }
 
-// take stores a page and moves the cursor.
-func (r *Reader) take(ctx context.Context, before Status, p Page) error {
+// take stores a page, which tells of no earlier moment than at, and moves the cursor.
+func (r *Reader) take(ctx context.Context, before Status, p Page, at time.Time) error {
 	if p.Ledger != before.Ledger {
 		return r.change(before.Ledger, p)
 	}
@@ -227,7 +242,9 @@ func (r *Reader) take(ctx context.Context, before Status, p Page) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.st.Head = p.Head
+	if r.st.Head = p.Head; r.st.Cursor >= p.Head {
+		r.st.Read = at
+	}
 	return nil
 }
 

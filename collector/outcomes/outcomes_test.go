@@ -20,6 +20,7 @@ import (
 	"ghostlight/buffer/queue"
 	"ghostlight/collector/sli"
 	"ghostlight/collector/store"
+	"ghostlight/slo"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -93,8 +94,8 @@ func TestFollowsTheLedgerItWasGiven(t *testing.T) {
 	if diff := cmp.Diff([]string{"payment", "payment", "payment", "payment", "payment", "order", "refund"}, kinds); diff != "" {
 		t.Error(diff)
 	}
-	if st := r.Status(); st.Cursor != 6 || st.Head != 6 || !r.CaughtUp() {
-		t.Errorf("status is %+v", st)
+	if _, ok := r.CaughtUp(); r.Status().Cursor != 6 || r.Status().Head != 6 || !ok {
+		t.Errorf("status is %+v", r.Status())
 	}
 	l.rows = l.rows[:4]
 	if err := r.Flush(t.Context()); err == nil || !strings.Contains(err.Error(), "restored from a copy") {
@@ -136,8 +137,8 @@ func TestRunRetries(t *testing.T) {
 		go func() { done <- r.Run(ctx) }()
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if st := r.Status(); st.Cursor != 0 || st.Up || r.CaughtUp() {
-			t.Errorf("while full the status is %+v", st)
+		if _, ok := r.CaughtUp(); r.Status().Cursor != 0 || r.Status().Up || ok {
+			t.Errorf("while full the status is %+v", r.Status())
 		}
 		m.failWith(nil)
 		time.Sleep(maxRetry + minRetry)
@@ -169,4 +170,134 @@ func TestAnOrderlyStopIsQuiet(t *testing.T) {
 			t.Errorf("%v: the log is %q", err, log.String())
 		}
 	}
+}
+
+// till is edgecore's side with a clock: it holds an empty answer back, and may hang.
+type till struct {
+	ledger
+	mu   sync.Mutex
+	hung bool // guarded by mu
+}
+
+func (l *till) hang(on bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hung = on
+}
+
+func (l *till) sell(at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.add(at, "payment", true, false)
+}
+
+func (l *till) RoundTrip(r *http.Request) (*http.Response, error) {
+	wait, err := time.ParseDuration(r.URL.Query().Get("wait"))
+	if err != nil {
+		return nil, err
+	}
+	for end := time.Now().Add(wait); ; time.Sleep(50 * time.Millisecond) {
+		if err := r.Context().Err(); err != nil {
+			return nil, err
+		}
+		l.mu.Lock()
+		if after := fmt.Sprint(len(l.rows)); !l.hung && (after != r.URL.Query().Get("after") || !time.Now().Before(end)) {
+			defer l.mu.Unlock()
+			return l.ledger.RoundTrip(r)
+		}
+		l.mu.Unlock()
+	}
+}
+
+// A minute closes only once the ledger was read to its end at a later moment: an
+// edgecore that hangs keeps open the minute in which it sold unread, and closes it
+// when it answers again.
+func TestAMinuteClosesOnceItIsReadToItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, disk := &till{ledger: ledger{id: "one"}}, &kept{state: map[string][]byte{}, buckets: map[int64]slo.Bucket{}}
+		load := func(key string) ([]byte, error) { return disk.state[key], nil }
+		var r *Reader
+		book, err := sli.New(sli.Options{
+			Objectives: []slo.Objective{checkout}, Commit: disk, Load: load,
+			OutcomesSeen: func() (time.Duration, bool) { return r.CaughtUp() },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err = New(Options{AdminURL: "http://edge", Token: "secret", Book: book, Load: load, Client: &http.Client{Transport: l}}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- r.Run(ctx) }()
+		pass := func(d time.Duration) {
+			t.Helper()
+			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Second) {
+				synctest.Wait()
+				if err := book.Tick(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		want := func(minute int64, total int64, open bool) {
+			t.Helper()
+			disk.mu.Lock()
+			defer disk.mu.Unlock()
+			if b, ok := disk.buckets[minute]; !ok || b.Total != total || b.Open != open || b.State != slo.Measured {
+				t.Errorf("minute %d is %+v, want %d events, open %v", minute, b, total, open)
+			}
+		}
+		first := slo.MinuteOf(time.Now())
+		pass(30 * time.Second)
+		l.sell(time.Now())
+		pass(33 * time.Second)
+		want(first, 1, false) // the answer behind the minute's end closes it
+		pass(53 * time.Second)
+		l.hang(true)
+		l.sell(time.Now())
+		pass(8 * time.Second) // the last answer is not 10 s old
+		if _, ok := r.CaughtUp(); !ok {
+			t.Error("the reader gave up early, so the minute is kept open by that alone")
+		}
+		want(first+1, 0, true)
+		pass(3 * time.Minute)
+		want(first+1, 0, true)
+		l.hang(false)
+		pass(12 * time.Second)
+		want(first+1, 1, false)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// kept is a disk and the newest bucket of each minute on it.
+type kept struct {
+	state   map[string][]byte
+	buckets map[int64]slo.Bucket
+	mu      sync.Mutex
+}
+
+func (k *kept) Commit(_ context.Context, c queue.Commit) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for key, value := range c.State {
+		k.state[key] = value
+	}
+	for _, e := range c.Entries {
+		for _, record := range e.Batch.Records {
+			if record.Kind != "slo.bucket" {
+				continue
+			}
+			b, err := slo.DecodeBucket(record.Body)
+			if err != nil {
+				return err
+			}
+			if old, ok := k.buckets[b.Minute]; !ok || b.Supersedes(old) {
+				k.buckets[b.Minute] = b
+			}
+		}
+	}
+	return nil
 }

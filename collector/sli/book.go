@@ -52,8 +52,9 @@ type Options struct {
 	Commit     Committer
 	// Load returns the stored value of a key, or nil.
 	Load func(key string) ([]byte, error)
-	// OutcomesSeen says whether edgecore's ledger is read to its end now.
-	OutcomesSeen func() bool
+	// OutcomesSeen says how long ago edgecore's ledger was read to its end; false: it
+	// is not, or that was too long ago.
+	OutcomesSeen func() (ago time.Duration, ok bool)
 	// Evidence is what the journeys say now; name "" asks for all of them.
 	Evidence func(name string) slo.Evidence
 	// Told is called with the buckets of one objective once they are stored, in the
@@ -103,7 +104,7 @@ func New(o Options) (*Book, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.OutcomesSeen == nil {
-		o.OutcomesSeen = func() bool { return false }
+		o.OutcomesSeen = func() (time.Duration, bool) { return 0, false }
 	}
 	if o.Evidence == nil {
 		o.Evidence = func(string) slo.Evidence { return slo.NoEvidence }
@@ -120,6 +121,12 @@ func New(o Options) (*Book, error) {
 		}
 	}
 	return b, nil
+}
+
+// lookAtLedger is a look at what outcomes are counted from.
+func (b *Book) lookAtLedger() slo.Look {
+	ago, seen := b.o.OutcomesSeen()
+	return slo.Look{SourceSeen: seen, Unread: ago, Journey: b.o.Evidence("")}
 }
 
 // elapsed is how long ago the book was made, whatever the wall clock was set to.

@@ -116,7 +116,7 @@ func newBook(t *testing.T, m *memory) *Book {
 	t.Helper()
 	b, err := New(Options{
 		Objectives: []slo.Objective{payments, walks}, Commit: m, Load: m.load,
-		OutcomesSeen: func() bool { return true }, Evidence: func(string) slo.Evidence { return slo.JourneyPassing },
+		OutcomesSeen: func() (time.Duration, bool) { return 0, true }, Evidence: func(string) slo.Evidence { return slo.JourneyPassing },
 	})
 	if err != nil {
 		t.Fatal(err)

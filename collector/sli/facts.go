@@ -26,7 +26,7 @@ func (s *outcomeSource) read(t *slo.Tally, outcomes []Outcome, _ time.Time) erro
 }
 
 func (s *outcomeSource) look(time.Time) (slo.Look, bool) {
-	return slo.Look{SourceSeen: s.book.o.OutcomesSeen(), Journey: s.book.o.Evidence("")}, true
+	return s.book.lookAtLedger(), true
 }
 
 func (s *outcomeSource) ripen(*slo.Tally, time.Time) error { return nil }

@@ -42,8 +42,9 @@ type kit struct {
 	now        time.Time
 	set        time.Duration // by how much the wall clock was set in this life
 	born       time.Time
-	down       bool   // edgecore's ledger cannot be read
-	died       string // "before" or "after": the next commit is the last of this life
+	down       bool          // edgecore's ledger cannot be read
+	unread     time.Duration // how long ago it was read to its end
+	died       string        // "before" or "after": the next commit is the last of this life
 }
 
 // An agent dies before it stores a commit, or after it did.
@@ -65,7 +66,7 @@ func (k *kit) boot() {
 	k.book, err = New(Options{
 		Objectives: k.objectives, Commit: k.m, Load: k.m.load, Now: func() time.Time { return k.now },
 		Elapsed:      func() time.Duration { return k.now.Sub(k.born) - k.set },
-		OutcomesSeen: func() bool { return !k.down && k.cursor() == k.head() },
+		OutcomesSeen: func() (time.Duration, bool) { return k.unread, !k.down && k.cursor() == k.head() },
 		Evidence:     func(string) slo.Evidence { return slo.JourneyPassing },
 	})
 	if err != nil {

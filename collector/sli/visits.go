@@ -50,7 +50,7 @@ func (s *visits) restore() (err error) {
 }
 
 func (s *visits) look(time.Time) (slo.Look, bool) {
-	return slo.Look{SourceSeen: s.book.o.OutcomesSeen(), Journey: s.book.o.Evidence("")}, true
+	return s.book.lookAtLedger(), true
 }
 
 func (s *visits) state(bool) map[string][]byte {
@@ -111,8 +111,8 @@ func (s *visits) follow(outcomes []Outcome, now time.Time, visit func(slo.Visit)
 
 // until is the time before which every outcome has been read.
 func (s *visits) until(now time.Time) time.Time {
-	if s.book.o.OutcomesSeen() {
-		return now.Add(-readSlack)
+	if ago, ok := s.book.o.OutcomesSeen(); ok {
+		return now.Add(-ago - readSlack)
 	}
 	return s.last.Add(-readSlack)
 }

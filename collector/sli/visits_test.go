@@ -183,7 +183,7 @@ func TestGuestsThatCannotBeReadAreWaitedFor(t *testing.T) {
 func TestCentralObjectivesAreOnlyAnnounced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t)
-		b, err := New(Options{Objectives: []slo.Objective{contact, payments, recovery}, Commit: m, Load: m.load, OutcomesSeen: func() bool { return true }})
+		b, err := New(Options{Objectives: []slo.Objective{contact, payments, recovery}, Commit: m, Load: m.load, OutcomesSeen: func() (time.Duration, bool) { return 0, true }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -268,4 +268,29 @@ func TestSettleNeedsNoReading(t *testing.T) {
 	if err := k.book.Settle(context.Background()); err != nil {
 		t.Error(err)
 	}
+}
+
+// Minutes of outcomes close as far as the ledger was read: a reader that was at its end
+// a while ago vouches for nothing since, for purchases and for the guests who made none.
+func TestMinutesCloseAsFarAsTheLedgerIsRead(t *testing.T) {
+	k := newKit(t, payments, conversion)
+	start := k.now
+	k.unread = 9 * time.Second
+	k.pass(65 * time.Second)
+	if b := k.minute("payments", start); !b.Open {
+		t.Errorf("with the ledger read up to %s the first minute is %+v", k.now.Add(-k.unread).Sub(start), b)
+	}
+	k.unread = 4 * time.Second
+	k.pass(time.Second)
+	if b := k.minute("payments", start); b.Open || b.State != slo.Measured {
+		t.Errorf("with the ledger read up to %s the first minute is %+v", k.now.Add(-k.unread).Sub(start), b)
+	}
+	// The guest of now has 20 minutes, and edgecore 30 s.
+	k.checkIn("late")
+	k.read(1)
+	k.unread = 10 * time.Second
+	k.pass(20*time.Minute + 35*time.Second)
+	k.want(t, "conversion", 0, 0)
+	k.pass(10 * time.Second)
+	k.want(t, "conversion", 0, 1)
 }

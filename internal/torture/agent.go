@@ -33,7 +33,8 @@ type agent struct {
 	book    *sli.Book
 	room    *incidents.Room
 	cursor  int
-	seen    bool  // the ledger was read to its end now
+	seen    bool  // the ledger was read to its end
+	asked   int64 // true time at which edgecore answered last
 	nextRun int64 // true time
 	lastRun int64 // 0: none yet
 	passes  bool
@@ -63,7 +64,7 @@ func startAgent(n *node) (*agent, error) {
 	var err error
 	a.book, err = sli.New(sli.Options{
 		Objectives: n.f.objectives, Commit: a.disk, Load: a.disk.load,
-		OutcomesSeen: func() bool { return a.seen }, Evidence: a.evidence, Told: func(o slo.Objective, buckets []slo.Bucket) { a.room.Told(o, buckets) },
+		OutcomesSeen: a.outcomesSeen, Evidence: a.evidence, Told: func(o slo.Objective, buckets []slo.Bucket) { a.room.Told(o, buckets) },
 
 		Now: n.clock, Elapsed: func() time.Duration { return time.Duration(n.f.now-born) * time.Millisecond },
 	})
@@ -128,12 +129,18 @@ func (a *agent) stored(records []delta.Record) {
 // answers reports whether edgecore does.
 func (a *agent) answers() bool { return !a.is(Edgecore) && !a.is(Power) && !a.is(Hang) }
 
+// outcomesSeen trusts in the last answer for two steps.
+func (a *agent) outcomesSeen() (time.Duration, bool) {
+	ago := a.f.now - a.asked
+	return time.Duration(ago) * time.Millisecond, a.seen && ago <= 2*a.f.step
+}
+
 // read takes what is new in edgecore's ledger, a page at a time.
 func (a *agent) read() {
-	a.seen = false
 	if !a.answers() {
 		return
 	}
+	a.asked = a.f.now
 	size := pageRows
 	if a.is(Slow) {
 		size = slowRows
