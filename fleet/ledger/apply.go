@@ -99,7 +99,7 @@ func (l *Ledger) join(ctx context.Context, tx *sql.Tx) (*stage, error) {
 		return st, nil
 	}
 	l.turn.Lock()
-	st := &stage{tx: tx, fresh: map[string]*objective{}, since: map[place]int64{}}
+	st := &stage{tx: tx, arrivals: l.spare[:0], fresh: map[string]*objective{}, since: map[place]int64{}}
 	l.current.Store(st)
 	l.store.Join(tx, func(ctx context.Context) error { return l.seal(ctx, st) }, func(err error) { l.done(st, err) })
 	st.arrivedMS = l.clock()

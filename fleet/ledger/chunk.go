@@ -24,12 +24,19 @@ type past struct {
 	cause     Cause // why
 }
 
+// lateBytes hold an hour of usual minutes: what comes late comes by the hour.
+const lateBytes = 768
+
 // on returns the line of an objective, made if need be.
 func (c *chunk) on(o *objective) *line {
 	if n := c.find(o); n != nil {
 		return n
 	}
-	c.lines = append(c.lines, line{objective: o})
+	n := line{objective: o}
+	if c.late {
+		n.entries = make([]byte, 0, lateBytes)
+	}
+	c.lines = append(c.lines, n)
 	return &c.lines[len(c.lines)-1]
 }
 

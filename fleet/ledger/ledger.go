@@ -54,6 +54,7 @@ type Ledger struct {
 	current atomic.Pointer[stage] // of the transaction that has the turn
 	told    []func([]Change)      // guarded by turn
 	changes []Change              // guarded by turn; of the transaction before, its memory is used again
+	spare   []arrival             // guarded by turn; the same
 	unsure  bool                  // guarded by turn; a commit failed, the disk may hold more than memory
 	parked  parked                // guarded by turn
 	fold    folding               // guarded by turn

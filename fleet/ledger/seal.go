@@ -66,6 +66,7 @@ func (l *Ledger) seal(ctx context.Context, st *stage) error {
 func (l *Ledger) done(st *stage, err error) {
 	defer l.turn.Unlock()
 	defer l.current.Store(nil)
+	l.spare = st.arrivals
 	if err != nil {
 		l.unsure = true
 		l.unfold(st)
