@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"ghostlight/fleet/ledger"
 	"ghostlight/fleet/status"
 	"ghostlight/internal/webui"
 )
@@ -18,17 +19,24 @@ func (r *Report) await(f facts) {
 			r.Awaiting = append(r.Awaiting, fmt.Sprintf("%s is dark, for %s now: what it sold since then is not in here.", d.Venue, span(r.GeneratedMS-d.FromMS)))
 		}
 	}
+	var open []string
 	for _, o := range r.Objectives {
+		var at []string
 		for _, v := range o.Venues {
 			if v.Minutes.Pending > 0 {
-				r.Awaiting = append(r.Awaiting, fmt.Sprintf("%s at %s: %s of %d have not been heard yet.", o.DisplayName, v.Venue, webui.Plural(v.Minutes.Pending, "minute", "minutes"), v.Minutes.Expected))
+				at = append(at, v.Venue)
 			}
 		}
-	}
-	for _, o := range r.Objectives {
-		if !r.Ongoing && o.Minutes.Open > 0 {
-			r.Awaiting = append(r.Awaiting, fmt.Sprintf("%s: %s may still be added to.", o.DisplayName, webui.Plural(o.Minutes.Open, "minute", "minutes")))
+		if len(at) > 0 {
+			r.Awaiting = append(r.Awaiting, fmt.Sprintf("%s: %s of %d are still to come, from %s.",
+				o.DisplayName, webui.Plural(o.Minutes.Pending, "minute", "minutes"), o.Minutes.Expected, strings.Join(at, ", ")))
 		}
+		if !r.Ongoing && o.Minutes.Open > 0 {
+			open = append(open, o.DisplayName)
+		}
+	}
+	if len(open) > 0 {
+		r.Awaiting = append(r.Awaiting, "What the last minutes held may still be added to: "+strings.Join(open, ", ")+".")
 	}
 	if r.Ongoing {
 		r.Awaiting = append(r.Awaiting, "The event goes on.")
@@ -195,7 +203,7 @@ func advise(f facts, r Report) []Advice {
 	}
 	for _, def := range f.defs {
 		for _, o := range r.Objectives {
-			if o.SLI.Objective == def.Name && def.Capacity == 0 && o.Minutes.Pending > 0 {
+			if o.SLI.Objective == def.Name && def.Capacity == 0 && !def.Indicator.Central() && o.Minutes.Pending > 0 {
 				add("Declare a capacity for "+o.DisplayName, "with pending minutes its verdict cannot be bounded without one")
 			}
 		}
@@ -206,7 +214,7 @@ func advise(f facts, r Report) []Advice {
 	if r.Pages.Missed > 0 {
 		add("Look at why nobody was woken", webui.Plural(r.Pages.Missed, "page was", "pages were")+" missed, as is known now")
 	}
-	return append(out, unseen(r)...)
+	return append(out, unseen(r, f)...)
 }
 
 func repeatedHeals(venue string, heals []Heal) []Advice {
@@ -225,10 +233,14 @@ func repeatedHeals(venue string, heals []Heal) []Advice {
 	return out
 }
 
-// unseen is advice about minutes nobody watched.
-func unseen(r Report) []Advice {
+// unseen is advice about minutes that an agent did not watch; what the centre counts
+// is not its matter.
+func unseen(r Report, f facts) []Advice {
 	gaps := map[string]int{}
 	for _, o := range r.Objectives {
+		if slices.ContainsFunc(f.defs, func(d ledger.Definition) bool { return d.Name == o.SLI.Objective && d.Indicator.Central() }) {
+			continue
+		}
 		for _, v := range o.Venues {
 			gaps[v.Venue] = max(gaps[v.Venue], v.Minutes.Gap)
 		}
