@@ -39,7 +39,7 @@ func TestShippedObjectives(t *testing.T) {
 		{
 			Name: "checkout-journey", DisplayName: "Checkout journey", Service: "checkout", Target: 0.99, Indicator: path,
 			Description: "Of the runs of the revenue journey, from check-in to refund, 99 % pass.",
-			Budgeting:   slo.Occurrences, Window: month, PerEvent: true, Capacity: 60, Hash: slo.IndicatorHash("checkout-journey", path),
+			Budgeting:   slo.Occurrences, Window: month, PerEvent: true, Capacity: 60, MinTraffic: 60, Hash: slo.IndicatorHash("checkout-journey", path),
 		},
 	}
 	for i := range got {
