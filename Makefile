@@ -54,7 +54,7 @@ DATA ?= bin/venue.tsv.gz
 bin/venue.tsv.gz: | build
 	bin/ghostlight delta generate --seed 7 --minutes 31 --interval 5s $@
 
-bench: build bench-peers $(DATA) ## measure side by side with real peers into BENCHMARKS.md (ONLY=wire,disk,agent,day,fresh,payments,page,ledger,rules LONG=1 DATA=FILE; as root, on an idle machine; needs make deps)
+bench: build bench-peers $(DATA) ## measure side by side with real peers into BENCHMARKS.md (ONLY=wire,disk,agent,day,fresh,payments,page,contest,ledger,rules LONG=1 DATA=FILE; as root, on an idle machine; needs make deps)
 	go run ./internal/bench --data '$(DATA)' --only '$(ONLY)' $(if $(LONG),--long)
 
 bench-peers: ## build the peers of the bench into bin/peers/, at the versions that internal/bench/peers/go.mod pins

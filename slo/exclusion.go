@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/teambition/rrule-go"
+
+	"ghostlight/internal/recurrence"
 )
 
 // An Exclusion is planned time that comes again: a maintenance window, a day off.
@@ -67,23 +69,10 @@ func cheap(o rrule.ROption) error {
 		return errors.New("repeats more often than daily; allowed: DAILY, WEEKLY, MONTHLY, YEARLY, with BYHOUR for several times a day")
 	case len(o.Byminute) > 1 || len(o.Bysecond) > 0 || len(o.Byhour) > maxHours:
 		return fmt.Errorf("has too many times a day; allowed: at most %d of BYHOUR, one BYMINUTE, no BYSECOND", maxHours)
-	case !countable(o):
+	case !recurrence.Countable(o):
 		return errors.New("counts weekdays that there are not; allowed: BYDAY to the 5th of a month, or the 53rd of a year")
 	}
 	return nil
-}
-
-// countable reports whether the weekdays that a rule counts can be. The engine
-// panics on others.
-func countable(o rrule.ROption) bool {
-	most := 0
-	switch {
-	case o.Freq == rrule.MONTHLY, o.Freq == rrule.YEARLY && len(o.Bymonth) > 0:
-		most = 5
-	case o.Freq == rrule.YEARLY:
-		most = 53
-	}
-	return !slices.ContainsFunc(o.Byweekday, func(d rrule.Weekday) bool { return d.N() > most || d.N() < -most })
 }
 
 // minutes returns the spans of [from, to) that are excluded.

@@ -4,6 +4,8 @@
 // it writes.
 package delta
 
+import "hash/maphash"
+
 // A Batch is what one block carries: samples of series, and records of
 // everything that is not a metric. Histograms and Exemplars belong to its series.
 type Batch struct {
@@ -43,6 +45,19 @@ const (
 
 // A Label is one name and value of a series.
 type Label struct{ Name, Value string }
+
+// HashLabels tells series apart within one process, by their labels in their order.
+func HashLabels(seed maphash.Seed, labels []Label) uint64 {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	for _, l := range labels {
+		h.WriteString(l.Name)  //nolint:errcheck // a hash takes everything
+		h.WriteByte(0xff)      //nolint:errcheck
+		h.WriteString(l.Value) //nolint:errcheck
+		h.WriteByte(0xff)      //nolint:errcheck
+	}
+	return h.Sum64()
+}
 
 // A Sample is a value at a time in Unix milliseconds.
 type Sample struct {

@@ -3,6 +3,7 @@ package delta_test
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"math"
 	"slices"
 	"strings"
@@ -14,6 +15,28 @@ import (
 
 	"ghostlight/buffer/delta"
 )
+
+// Where one label ends and the next begins is part of what is hashed.
+func TestHashLabelsTellsSeriesApart(t *testing.T) {
+	seed := maphash.MakeSeed()
+	lists := [][]delta.Label{
+		nil,
+		{{Name: "a", Value: "b"}},
+		{{Name: "ab"}},
+		{{Name: "", Value: "ab"}},
+		{{Name: "b", Value: "a"}},
+		{{Name: "a", Value: "b"}, {Name: "c", Value: "d"}},
+		{{Name: "c", Value: "d"}, {Name: "a", Value: "b"}},
+	}
+	seen := map[uint64]int{}
+	for n, labels := range lists {
+		h := delta.HashLabels(seed, labels)
+		if first, ok := seen[h]; ok || h != delta.HashLabels(seed, slices.Clone(labels)) {
+			t.Errorf("list %d has the hash of list %d, or none that stays", n, first)
+		}
+		seen[h] = n
+	}
+}
 
 // sameBits compares batches to the bit; nil and empty are the same.
 func sameBits() cmp.Options {

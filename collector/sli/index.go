@@ -81,7 +81,7 @@ func (x *index) verdict(labels []delta.Label) *verdict {
 	if len(selectors) == 0 {
 		return nil
 	}
-	id := x.id(labels)
+	id := delta.HashLabels(x.seed, labels)
 	if v, ok := x.young[id]; ok {
 		return v
 	}
@@ -113,19 +113,6 @@ func judge(selectors []asked, name string, labels []delta.Label) *verdict {
 	}
 	v.key, v.target = keyOf(labels), targetOf(labels)
 	return &v
-}
-
-// id tells series apart within this process.
-func (x *index) id(labels []delta.Label) uint64 {
-	var h maphash.Hash
-	h.SetSeed(x.seed)
-	for _, l := range labels {
-		h.WriteString(l.Name)  //nolint:errcheck // a hash takes everything
-		h.WriteByte(0xff)      //nolint:errcheck
-		h.WriteString(l.Value) //nolint:errcheck
-		h.WriteByte(0xff)      //nolint:errcheck
-	}
-	return h.Sum64()
 }
 
 // keyBytes is the length of a series' key.

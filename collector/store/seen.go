@@ -46,7 +46,7 @@ func (s *seen) claim(series []delta.Series) (fresh []delta.Series, undo []claime
 	fresh = make([]delta.Series, 0, len(series))
 	undo = make([]claimed, 0, len(series))
 	for _, one := range series {
-		id := s.id(one.Labels)
+		id := delta.HashLabels(s.seed, one.Labels)
 		last, known := s.last(id)
 		kept := one.Samples
 		for i, smp := range one.Samples {
@@ -118,16 +118,4 @@ func (s *seen) set(id uint64, at int64) {
 		s.old, s.young = s.young, map[uint64]int64{}
 	}
 	s.young[id] = at
-}
-
-func (s *seen) id(ls []delta.Label) uint64 {
-	var h maphash.Hash
-	h.SetSeed(s.seed)
-	for _, l := range ls {
-		h.WriteString(l.Name)  //nolint:errcheck // a hash takes everything
-		h.WriteByte(0xff)      //nolint:errcheck
-		h.WriteString(l.Value) //nolint:errcheck
-		h.WriteByte(0xff)      //nolint:errcheck
-	}
-	return h.Sum64()
 }

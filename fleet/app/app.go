@@ -176,7 +176,7 @@ func (a *App) open(ctx context.Context, r *rooms) (err error) {
 	if r.sales, err = sales.New(ctx, r.store); err != nil {
 		return err
 	}
-	if r.ledger, err = ledger.New(ctx, r.store); err != nil {
+	if r.ledger, err = ledger.New(ctx, r.store, ledger.Log(a.log)); err != nil {
 		return err
 	}
 	if r.events, err = events.New(ctx, events.Options{Store: r.store, Venues: r.nodes.Venues(), Hours: a.cfg.Hours()}); err != nil {

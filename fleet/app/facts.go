@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -10,7 +9,6 @@ import (
 
 	"ghostlight/buffer"
 	"ghostlight/fleet/incident"
-	"ghostlight/fleet/ledger"
 	"ghostlight/fleet/notify"
 	"ghostlight/fleet/registry"
 	"ghostlight/fleet/sales"
@@ -23,7 +21,6 @@ import (
 type facts struct {
 	nodes    *registry.Registry
 	sales    *sales.Book
-	ledger   *ledger.Ledger
 	carriers map[buffer.Source]string
 }
 
@@ -31,7 +28,7 @@ type facts struct {
 // less is better than none.
 func (f *facts) of(ctx context.Context, s scopes.Scope, since time.Time) incident.Facts {
 	nodes := f.within(s)
-	out := incident.Facts{What: f.named(ctx, s)}
+	var out incident.Facts
 	if len(nodes) == 0 {
 		return out
 	}
@@ -62,18 +59,6 @@ func (f *facts) within(s scopes.Scope) []registry.View {
 	})
 }
 
-// named is the name that people know what fails by.
-func (f *facts) named(ctx context.Context, s scopes.Scope) string {
-	if s.Cause != scopes.Objective {
-		return ""
-	}
-	def, err := f.ledger.Objective(ctx, s.Name)
-	if err != nil {
-		return s.Name // its definition has not arrived
-	}
-	return cmp.Or(def.DisplayName, s.Name)
-}
-
 // riskFrom is how far back sales are read to know what is usual.
 const riskFrom = 31 * time.Minute
 
@@ -96,7 +81,11 @@ func (f *facts) atRisk(ctx context.Context, s scopes.Scope, nodes []registry.Vie
 	if err != nil {
 		return nil
 	}
-	risk := status.EstimateRisk(s.Cause == scopes.Darkness, since, time.Now(), known, minutes)
+	state := status.Failing
+	if s.Cause == scopes.Darkness {
+		state = status.Dark
+	}
+	risk := status.EstimateRisk(state, since, time.Now(), known, minutes)
 	if risk == nil || !risk.Known {
 		return nil
 	}

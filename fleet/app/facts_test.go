@@ -13,7 +13,6 @@ import (
 	"ghostlight/buffer/delta"
 	"ghostlight/buffer/wire"
 	"ghostlight/fleet/incident"
-	"ghostlight/fleet/ledger"
 	"ghostlight/fleet/notify"
 	"ghostlight/fleet/registry"
 	"ghostlight/fleet/sales"
@@ -42,10 +41,6 @@ func TestFacts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	objectives, err := ledger.New(ctx, st)
-	if err != nil {
-		t.Fatal(err)
-	}
 	charge := 0.4
 	hb := wire.Heartbeat{Goodbye: true, Battery: &charge, Lanes: map[buffer.Lane]wire.LaneStats{buffer.Revenue: {Records: wire.RecordStats{Waiting: 2}}}}
 	if _, err := nodes.Heartbeat(soho, hb); err != nil {
@@ -68,7 +63,7 @@ func TestFacts(t *testing.T) {
 	if err := st.Write(ctx, func(tx *sql.Tx) error { return book.Apply(ctx, tx, soho, delta.Record{Kind: sales.Kind, Body: body}) }); err != nil {
 		t.Fatal(err)
 	}
-	f := &facts{nodes: nodes, sales: book, ledger: objectives, carriers: map[buffer.Source]string{soho: "red", camden: "blue"}}
+	f := &facts{nodes: nodes, sales: book, carriers: map[buffer.Source]string{soho: "red", camden: "blue"}}
 	risk := &notify.Money{PerMinuteMinor: 200, Currency: "EUR"}
 	for _, tt := range []struct {
 		name string
@@ -78,7 +73,7 @@ func TestFacts(t *testing.T) {
 		{
 			"an objective of a node",
 			scopes.Scope{Region: "uk", Venue: "soho", Node: "soho-1", Cause: scopes.Objective, Name: "checkout-success"},
-			incident.Facts{What: "checkout-success", AtRisk: risk, Carrier: "red", LastHeard: begun, LastWords: "2 revenue records waiting.", Battery: &charge, Contact: "Ann"},
+			incident.Facts{AtRisk: risk, Carrier: "red", LastHeard: begun, LastWords: "2 revenue records waiting.", Battery: &charge, Contact: "Ann"},
 		},
 		{
 			"a dark node",

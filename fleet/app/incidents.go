@@ -20,7 +20,7 @@ func (a *App) openIncidents(ctx context.Context, r *rooms) (err error) {
 	for _, n := range a.cfg.Nodes {
 		carriers[n.Source()] = n.Carrier
 	}
-	f := &facts{nodes: r.nodes, sales: r.sales, ledger: r.ledger, carriers: carriers}
+	f := &facts{nodes: r.nodes, sales: r.sales, carriers: carriers}
 	o := incident.Options{
 		Store: r.store, Nodes: r.nodes, Calendar: r.events, Ledger: r.ledger, Sales: r.sales, DarkAfter: a.cfg.DarkAfter.D(), Facts: f.of,
 		Carrier: func(src buffer.Source) string { return carriers[src] }, PublicURL: a.cfg.PublicURL, Log: a.log,

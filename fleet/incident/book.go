@@ -69,7 +69,6 @@ type Pager interface {
 
 // Facts are what others know of the place of an incident. What is zero is not known.
 type Facts struct {
-	What      string // what fails, for people, such as "Checkout success"
 	AtRisk    *notify.Money
 	Carrier   string
 	LastHeard time.Time

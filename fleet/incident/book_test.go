@@ -378,7 +378,11 @@ func TestBurningOfManyVenuesIsToldWhereNoVenueAccountsForIt(t *testing.T) {
 		venue func(w *world) // what people were told of before
 		want  []string
 	}{
-		{"alone", func(*world) {}, []string{"firing region uk: checkout-success burns its error budget since 00:00 UTC"}},
+		{"alone", func(w *world) {
+			w.facts.set(func(f *facts) {
+				f.defs = []ledger.Definition{{Objective: slo.Objective{Name: "checkout-success", DisplayName: "Checkout success"}}}
+			})
+		}, []string{"firing region uk: Checkout success burns its error budget since 00:00 UTC"}},
 		{"another objective", func(w *world) { w.hear(soho, fails(soho, "relay")) }, []string{
 			"firing soho (soho-1): relay burns its error budget since 00:00 UTC",
 			"firing region uk: checkout-success burns its error budget since 00:00 UTC",

@@ -27,12 +27,9 @@ func (b *Book) tell(ctx context.Context, causes []cause) error {
 	if b.o.Pager == nil {
 		return nil
 	}
-	var defs []ledger.Definition
-	if slices.ContainsFunc(causes, isWide) {
-		var err error
-		if defs, err = b.o.Ledger.Objectives(ctx); err != nil {
-			return fmt.Errorf("tell of incidents: %w", err)
-		}
+	defs, err := b.o.Ledger.Objectives(ctx)
+	if err != nil {
+		return fmt.Errorf("tell of incidents: %w", err)
 	}
 	due, fresh := b.due(causes, defs)
 	if err := b.keepPages(ctx, fresh); err != nil {
@@ -42,7 +39,7 @@ func (b *Book) tell(ctx context.Context, causes []cause) error {
 	for _, c := range due {
 		whole := c.whole()
 		for _, p := range b.keys(c) {
-			if err := b.notify(ctx, c, whole, p.key); err != nil {
+			if err := b.notify(ctx, c, whole, p.key, defs); err != nil {
 				errs = append(errs, err)
 			}
 		}
@@ -173,7 +170,7 @@ func (b *Book) keepPages(ctx context.Context, fresh map[string]page) error {
 }
 
 // notify takes a cause to the pager under one of its keys, unless nothing changed.
-func (b *Book) notify(ctx context.Context, c cause, whole incident.Incident, key string) error {
+func (b *Book) notify(ctx context.Context, c cause, whole incident.Incident, key string, defs []ledger.Definition) error {
 	n := notify.Of(whole)
 	n.Key = key
 	// Receivers know a page by its labels: they stay those of the first.
@@ -182,17 +179,15 @@ func (b *Book) notify(ctx context.Context, c cause, whole incident.Incident, key
 		n.Group = s.Region + "/" + s.Venue
 	}
 	n.Until = later(n.Until, n.Since)
-	body, err := json.Marshal(struct {
-		notify.Notification
-		Of string
-	}{n, what(c, n.Scope, "", subject)})
+	n.What = what(c, n.Scope, defs)
+	body, err := json.Marshal(n)
 	if err != nil {
 		return fmt.Errorf("tell of %s: %w", key, err)
 	}
 	if b.desk.told[key] == string(body) {
 		return nil
 	}
-	b.state(ctx, &n, c)
+	b.state(ctx, &n)
 	if err := b.o.Pager.Notify(ctx, n); err != nil {
 		return fmt.Errorf("tell of %s: %w", key, err)
 	}
@@ -213,9 +208,8 @@ func (b *Book) scopeOf(key string, otherwise incident.Scope) incident.Scope {
 }
 
 // state adds the facts that others know.
-func (b *Book) state(ctx context.Context, n *notify.Notification, c cause) {
+func (b *Book) state(ctx context.Context, n *notify.Notification) {
 	f := b.o.Facts(ctx, n.Scope, n.Since)
-	n.What = what(c, n.Scope, f.What, b.named(ctx, c))
 	if n.Status == notify.Firing {
 		n.AtRisk = f.AtRisk
 	}
@@ -228,31 +222,13 @@ func (b *Book) state(ctx context.Context, n *notify.Notification, c cause) {
 	}
 }
 
-// named is how people call what fails in a group: objectives by the names that their
-// definitions give them.
-func (b *Book) named(ctx context.Context, c cause) func(incident.Scope) string {
+// what says what fails: the first, and what else does; "" where the scope says it.
+func what(c cause, s incident.Scope, defs []ledger.Definition) string {
 	if !c.grouped {
-		return subject
-	}
-	defs, err := b.o.Ledger.Objectives(ctx)
-	if err != nil {
-		return subject // a page with the plain names is better than none
-	}
-	return func(s incident.Scope) string {
-		i := slices.IndexFunc(defs, func(d ledger.Definition) bool {
-			return s.Cause == incident.Objective && d.Name == s.Name && d.DisplayName != ""
-		})
-		if i < 0 {
-			return subject(s)
+		if s.Cause != incident.Objective {
+			return ""
 		}
-		return defs[i].DisplayName
-	}
-}
-
-// what says what fails: the first, and what else does.
-func what(c cause, s incident.Scope, name string, named func(incident.Scope) string) string {
-	if !c.grouped {
-		return name
+		return subject(s, defs)
 	}
 	if c.Scope.Cause == incident.Darkness {
 		venues := map[string]bool{}
@@ -261,34 +237,35 @@ func what(c cause, s incident.Scope, name string, named func(incident.Scope) str
 		}
 		return webui.Plural(len(c.Gathered), "node", "nodes") + " of " + webui.Plural(len(venues), "venue", "venues")
 	}
-	list := strings.Join(others(c, s, named), ", ")
+	list := strings.Join(others(c, s, defs), ", ")
 	if s.Cause == incident.Several {
 		return list
 	}
-	if name == "" {
-		name = subject(s)
-	}
-	return name + " (with " + list + ")"
+	return subject(s, defs) + " (with " + list + ")"
 }
 
 // others names what fails in a group besides the scope it is told under.
-func others(c cause, s incident.Scope, named func(incident.Scope) string) []string {
+func others(c cause, s incident.Scope, defs []ledger.Definition) []string {
 	if !c.grouped {
 		return nil
 	}
 	var out []string
 	for _, m := range c.Gathered {
 		if m.Scope != s {
-			out = append(out, named(m.Scope))
+			out = append(out, subject(m.Scope, defs))
 		}
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
 }
 
-// subject names what fails.
-func subject(s incident.Scope) string {
+// subject names what fails: objectives as their definitions do.
+func subject(s incident.Scope, defs []ledger.Definition) string {
 	switch s.Cause {
+	case incident.Objective:
+		if i := slices.IndexFunc(defs, func(d ledger.Definition) bool { return d.Name == s.Name }); i >= 0 {
+			return cmp.Or(defs[i].DisplayName, s.Name)
+		}
 	case incident.Journey:
 		return "journey " + s.Name
 	case incident.Darkness:

@@ -187,7 +187,7 @@ func (v *Views) risk(ctx context.Context, row Venue, since, now time.Time, nodes
 	if err != nil {
 		return nil, err
 	}
-	return estimateRisk(row.State, since, now, firstSeen(nodes), minutes), nil
+	return EstimateRisk(row.State, since, now, firstSeen(nodes), minutes), nil
 }
 
 func (row *Venue) presence(nodes []registry.View) {

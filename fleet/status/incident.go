@@ -342,5 +342,5 @@ func (v *Views) estimate(ctx context.Context, state State, venue string, from, t
 	if err != nil {
 		return nil, fmt.Errorf("what is at risk at %s: %w", venue, err)
 	}
-	return estimateRisk(state, from, to, firstSeen(nodes), minutes), nil
+	return EstimateRisk(state, from, to, firstSeen(nodes), minutes), nil
 }

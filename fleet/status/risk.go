@@ -14,10 +14,10 @@ const riskBasis = 30
 // leastBasis is the shortest time an estimate may rest on.
 const leastBasis = 30 * time.Second
 
-// estimateRisk says what a failing or dark venue costs: the mean of the minutes
+// EstimateRisk says what a failing or dark venue costs: the mean of the minutes
 // before since, less what is sold since. minutes reach back at least riskBasis
 // before since; from is the first of them that the venue was known.
-func estimateRisk(state State, since, now, known time.Time, minutes []sales.Minute) *AtRisk {
+func EstimateRisk(state State, since, now, known time.Time, minutes []sales.Minute) *AtRisk {
 	if state != Failing && state != Dark {
 		return nil
 	}
@@ -65,16 +65,6 @@ func estimateRisk(state State, since, now, known time.Time, minutes []sales.Minu
 		return nil // sales go on as usual
 	}
 	return r
-}
-
-// EstimateRisk is what a place that is known to fail, or to be dark, since a time costs,
-// as [AtRisk] says; nil where sales go on as usual. minutes are its sales from half an
-// hour before since on, known is when it was first heard.
-func EstimateRisk(dark bool, since, now, known time.Time, minutes []sales.Minute) *AtRisk {
-	if dark {
-		return estimateRisk(Dark, since, now, known, minutes)
-	}
-	return estimateRisk(Failing, since, now, known, minutes)
 }
 
 // largest names the currency most was sold in.

@@ -14,13 +14,13 @@ const module = "ghostlight/"
 
 // may lists, for each room, the rooms of ours that it may import besides itself.
 var may = map[string][]string{
-	"slo":         {"internal/strictyaml"},
+	"slo":         {"internal/strictyaml", "internal/recurrence"},
 	"healthscore": {"slo"},
 	"synthetics":  {"slo", "internal/strictyaml"},
 	"buffer":      {"internal/sqlite", "internal/crashtest"},
 	"edgecore":    {"internal/daemon", "internal/strictyaml", "internal/sqlite", "internal/crashtest"},
 	"collector":   {"slo", "healthscore", "synthetics", "buffer", "internal/daemon", "internal/strictyaml", "internal/sqlite", "internal/webui"},
-	"fleet":       {"slo", "healthscore", "synthetics", "buffer", "internal/daemon", "internal/strictyaml", "internal/sqlite", "internal/crashtest", "internal/webui"},
+	"fleet":       {"slo", "healthscore", "synthetics", "buffer", "internal/daemon", "internal/strictyaml", "internal/recurrence", "internal/sqlite", "internal/crashtest", "internal/webui"},
 	// The flattener of OTLP metrics is pure, and is the one that agents use: a
 	// metric has one name, whichever way it came.
 	"fleet/doors": {"fleet/ingest", "fleet/classic", "buffer", "collector/flatten", "internal/crashtest"},

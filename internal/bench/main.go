@@ -41,6 +41,7 @@ func sections() []section {
 		{"fresh", "After a day offline", []string{"ip", "tc"}, freshSection},
 		{"payments", "What the agent does to payments", []string{"taskset"}, paymentsSection},
 		{"page", "From a failed payment to the pager", []string{"prometheus-alertmanager"}, pageSection},
+		{"contest", "The same nights, told to Prometheus", []string{"prometheus", "promtool"}, contestSection},
 		{"ledger", "Objectives of ten thousand nodes", []string{"taskset"}, ledgerSection},
 		{"rules", "Objectives: the ledger beside Prometheus' rules", []string{"prometheus", "promtool", "taskset"}, rulesSection},
 	}

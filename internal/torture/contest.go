@@ -61,6 +61,21 @@ func NewContest() Contest {
 	return c
 }
 
+// Check reports where Ghostlight failed its own promises: a wrong verdict, the truth
+// outside of bounds, or anything but the truth once all is delivered.
+func (c Contest) Check() error {
+	var errs []error
+	for when, scores := range map[string]map[Side]*Score{"as the venues close": c.Closing, "all delivered": c.End} {
+		if s := scores[Ghostlight]; s.Wrong+s.Outside > 0 {
+			errs = append(errs, fmt.Errorf("%s: %d wrong verdicts of Ghostlight, %d truths outside its bounds", when, s.Wrong, s.Outside))
+		}
+	}
+	if s := c.End[Ghostlight]; s.SLIWorst > 0 || s.Silent > 0 {
+		errs = append(errs, fmt.Errorf("all delivered: Ghostlight is off by %v and silent on %d", s.SLIWorst, s.Silent))
+	}
+	return errors.Join(errs...)
+}
+
 // A promise is one objective at one venue, as both sides have it.
 type promise struct {
 	number int // of the objective

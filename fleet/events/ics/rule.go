@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/teambition/rrule-go"
+
+	"ghostlight/internal/recurrence"
 )
 
 // Limits of a rule: it comes from whoever made the file and must stay cheap.
@@ -92,7 +94,7 @@ func (z *zones) readRule(e *entry, p property) error {
 		return bad("repeats more often than daily")
 	case len(o.Byhour) > maxHours || len(o.Byminute) > 1 || len(o.Bysecond) > 1:
 		return bad("has too many times a day")
-	case !nthDays(*o):
+	case !recurrence.Countable(*o):
 		return bad("counts weekdays that there are not")
 	case o.Interval < 0 || o.Interval > maxInterval || o.Count < 0:
 		return bad("has an interval or a count that cannot be")
@@ -110,19 +112,6 @@ func (z *zones) readRule(e *entry, p property) error {
 	}
 	e.rule = o
 	return nil
-}
-
-// nthDays reports whether the weekdays that a rule counts can be: the fifth of a
-// month at most, or the 53rd of a year. The engine fails on others.
-func nthDays(o rrule.ROption) bool {
-	most := 0
-	switch {
-	case o.Freq == rrule.MONTHLY, o.Freq == rrule.YEARLY && len(o.Bymonth) > 0:
-		most = 5
-	case o.Freq == rrule.YEARLY:
-		most = 53
-	}
-	return !slices.ContainsFunc(o.Byweekday, func(d rrule.Weekday) bool { return d.N() > most || d.N() < -most })
 }
 
 // farYears moves a rule near the end of the years that its engine counts, 9999, and
