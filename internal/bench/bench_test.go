@@ -182,7 +182,7 @@ func TestWhatIsMissingIsSaidAtOnce(t *testing.T) {
 			t.Errorf("got %v\nwant it to say %q", err, want)
 		}
 	}
-	if _, err := choose("wires"); err == nil || !strings.Contains(err.Error(), "wire, disk, agent, day, fresh, payments, page, ledger, rules") {
+	if _, err := choose("wires"); err == nil || !strings.Contains(err.Error(), "wire, disk, agent, day, fresh, payments, page, contest, ledger, rules") {
 		t.Errorf("an unknown section: %v, want the list of those that exist", err)
 	}
 }
