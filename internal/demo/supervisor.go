@@ -25,8 +25,7 @@ var errUnknownUnit = errors.New("no unit has this name")
 //
 // Its children cannot outlive it: they hold the reading end of a pipe whose
 // writing end only the supervisor has, so they see it close even when the
-// supervisor is killed. A child suspended at that moment is woken and ended by
-// the kernel, because its process group becomes orphaned.
+// supervisor is killed. A child suspended at that moment is woken by the kernel.
 type Supervisor struct {
 	logDir   string
 	notify   func(Event)

@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"ghostlight/internal/daemon"
 )
 
@@ -300,8 +302,14 @@ func TestProgramThatCannotStart(t *testing.T) {
 	}
 }
 
-// Children end with a supervisor that is killed, even one that is suspended.
+// Children end with a supervisor that is killed, even one that is suspended,
+// whoever adopts them: the test does, so that no orphaned process group makes
+// the kernel wake the suspended one, as it would under an init of another session.
 func TestChildrenDoNotOutliveAKilledSupervisor(t *testing.T) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), playEnv+"=supervisor", "DEMO_TEST_DIR="+t.TempDir())
 	out, err := cmd.StdoutPipe()
@@ -319,6 +327,11 @@ func TestChildrenDoNotOutliveAKilledSupervisor(t *testing.T) {
 			t.Fatal(err)
 		}
 		pids = append(pids, pid)
+		t.Cleanup(func() {
+			if t.Failed() {
+				syscall.Kill(pid, syscall.SIGKILL)
+			}
+		})
 	}
 	if len(pids) != 2 {
 		t.Fatalf("pids %v", pids)
@@ -331,6 +344,9 @@ func TestChildrenDoNotOutliveAKilledSupervisor(t *testing.T) {
 	cmd.Wait()
 	for _, pid := range pids {
 		eventually(t, fmt.Sprintf("end of child %d", pid), func() bool { return !alive(pid) })
+		if _, err := unix.Wait4(pid, nil, 0, nil); err != nil {
+			t.Errorf("adopted child %d: %v", pid, err)
+		}
 	}
 }
 

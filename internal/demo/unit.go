@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -92,8 +93,11 @@ type unit struct {
 }
 
 // keep starts the process and minds it until ctx ends, then stops it. The
-// outcome of the first start is sent on started.
+// outcome of the first start is sent on started. It keeps its thread, because to
+// the kernel a child's parent is the thread that started it.
 func (u *unit) keep(ctx context.Context, started chan error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	defer close(u.done)
 	defer u.out.Close()
 	backoff := firstBackoff
@@ -154,13 +158,14 @@ func (u *unit) later(backoff *time.Duration) <-chan time.Time {
 }
 
 // start runs the program in a process group of its own, with the lifeline as
-// its first extra file.
+// its first extra file. Should this process die, the kernel wakes the child, which
+// may be suspended, so that it sees the lifeline close.
 func (u *unit) start(asked bool) (*process, error) {
 	cmd := exec.Command(u.spec.Path, u.spec.Args...)
 	cmd.Stdout, cmd.Stderr = u.out, u.out
 	cmd.Env = append(append(os.Environ(), u.spec.Env...), daemon.LifelineEnv+"=3")
 	cmd.ExtraFiles = []*os.File{u.lifeline}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGCONT}
 	p := &process{cmd: cmd, begun: time.Now(), exited: make(chan struct{})}
 	err := cmd.Start()
 
