@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
@@ -40,14 +42,29 @@ func plainText(node ast.Node) (string, bool) {
 	switch n := node.(type) {
 	case *ast.StringNode:
 		_, truth := truths[n.Value]
-		quoted := n.Token != nil && n.Token.Indicator == token.QuotedScalarIndicator
-		return n.Value, quoted || !truth
+		_, number := power(n)
+		return n.Value, quoted(n) || !truth && !number
 	case *ast.LiteralNode:
 		return n.Value.Value, true
 	case *ast.NullNode:
 		return "", true
 	}
 	return "", false
+}
+
+func quoted(n *ast.StringNode) bool {
+	return n.Token != nil && n.Token.Indicator == token.QuotedScalarIndicator
+}
+
+var powers = regexp.MustCompile(`^[-+]?[0-9]+[eE][-+]?[0-9]+$`)
+
+// power is a number such as 1e3, which the parser leaves as text.
+func power(n *ast.StringNode) (float64, bool) {
+	if quoted(n) || !powers.MatchString(n.Value) {
+		return 0, false
+	}
+	v, err := strconv.ParseFloat(n.Value, 64)
+	return v, err == nil
 }
 
 // list is one text or several.
@@ -85,7 +102,7 @@ func (f *flag) UnmarshalYAML(node ast.Node) error {
 		*f = flag(n.Value)
 		return nil
 	case *ast.StringNode:
-		if v, ok := truths[n.Value]; ok && (n.Token == nil || n.Token.Indicator != token.QuotedScalarIndicator) {
+		if v, ok := truths[n.Value]; ok && !quoted(n) {
 			*f = flag(v)
 			return nil
 		}
@@ -101,6 +118,7 @@ type number float64
 // UnmarshalYAML reads a number.
 func (n *number) UnmarshalYAML(node ast.Node) error {
 	var v float64
+	wrong := errors.New("must be a number")
 	switch x := node.(type) {
 	case *ast.IntegerNode:
 		switch i := x.Value.(type) {
@@ -111,9 +129,14 @@ func (n *number) UnmarshalYAML(node ast.Node) error {
 		}
 	case *ast.FloatNode:
 		v = x.Value
+	case *ast.StringNode:
+		var ok bool
+		if v, ok = power(x); !ok {
+			return wrong
+		}
 	case *ast.NullNode:
 	default:
-		return errors.New("must be a number")
+		return wrong
 	}
 	if math.IsInf(v, 0) || math.IsNaN(v) {
 		return errors.New("must be a finite number")
