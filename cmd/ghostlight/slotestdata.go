@@ -67,7 +67,11 @@ func readReplay(name string, r io.Reader) (*replayData, error) {
 		d.take(node, row)
 	}
 	if len(d.nodes) == 0 {
-		return nil, fmt.Errorf("data %s holds no line that can be true; write unix_seconds,node,good,total[,arrival_unix_seconds]", name)
+		why := ""
+		if len(d.refused) > 0 {
+			why = fmt.Sprintf(": line %d %s", d.refused[0].Line, d.refused[0].Reason)
+		}
+		return nil, fmt.Errorf("data %s holds no line that can be true%s; write unix_seconds,node,good,total[,arrival_unix_seconds]", name, why)
 	}
 	if first, end := d.bounds(); end-first > maxReplay {
 		return nil, fmt.Errorf("data %s spans %d days; allowed: 1098", name, (end-first)/1440)
