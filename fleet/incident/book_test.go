@@ -15,6 +15,7 @@ import (
 	"ghostlight/buffer"
 	"ghostlight/buffer/delta"
 	"ghostlight/fleet/ledger"
+	"ghostlight/fleet/notify"
 	"ghostlight/fleet/store"
 	"ghostlight/slo"
 	"ghostlight/slo/incident"
@@ -174,6 +175,34 @@ func TestOneCauseIsOnePageOverRestarts(t *testing.T) {
 		}
 		if got := w.pager.last; got.Key != first.ID() || got.Scope != first.Scope {
 			t.Errorf("a receiver knows it as %s of %+v", got.Key, got.Scope)
+		}
+	})
+}
+
+// What is restored is not told as failing because something else of its cause is not.
+func TestOfACauseWhatGoesOnIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, soho)
+		hear := func(i incident.Incident) { w.hear(soho, i); time.Sleep(time.Second) }
+		journey := incident.New(scope(soho, incident.Journey, "buy-ticket"), time.Now()).
+			Rate(incident.Severity{Urgency: slo.Page, AtMS: time.Now().UnixMilli(), Source: incident.Node})
+		hear(journey)
+		time.Sleep(time.Minute)
+		hear(recovers(journey))
+		burning, slow := fails(soho, "checkout-success"), fails(soho, "relay-latency")
+		hear(burning)
+		want := &notify.Failure{Cause: incident.Objective, What: "checkout-success", Since: time.UnixMilli(burning.StartMS).UTC()}
+		if got := w.pager.last; got.Phase != notify.Fire || got.What != "journey buy-ticket" || !cmp.Equal(want, got.Still) {
+			t.Errorf("told %s of %q, still %+v, want %+v", got.Phase, got.What, got.Still, want)
+		}
+		hear(recovers(burning))
+		hear(slow)
+		if got := w.pager.last; got.Phase != notify.Fire || got.Still == nil || got.Still.What != "relay-latency" {
+			t.Errorf("told %s, still %+v, want what fails now", got.Phase, got.Still)
+		}
+		hear(recovers(slow))
+		if got := w.pager.last; got.Phase != notify.Resolve || got.Still != nil || got.What != "journey buy-ticket (with checkout-success, relay-latency)" {
+			t.Errorf("at the end told %s of %q, still %+v", got.Phase, got.What, got.Still)
 		}
 	})
 }

@@ -180,6 +180,9 @@ func (b *Book) notify(ctx context.Context, c cause, whole incident.Incident, key
 	}
 	n.Until = later(n.Until, n.Since)
 	n.What = what(c, n.Scope, defs)
+	if n.Still = still(c, n.Scope, defs); n.Still != nil {
+		n.What = subject(n.Scope, defs)
+	}
 	body, err := json.Marshal(n)
 	if err != nil {
 		return fmt.Errorf("tell of %s: %w", key, err)
@@ -238,10 +241,35 @@ func what(c cause, s incident.Scope, defs []ledger.Definition) string {
 		return webui.Plural(len(c.Gathered), "node", "nodes") + " of " + webui.Plural(len(venues), "venue", "venues")
 	}
 	list := strings.Join(others(c, s, defs), ", ")
-	if s.Cause == incident.Several {
+	switch {
+	case s.Cause == incident.Several:
 		return list
+	case list == "":
+		return subject(s, defs)
 	}
 	return subject(s, defs) + " (with " + list + ")"
+}
+
+// still is what goes on of a cause of which what it is told under is restored.
+func still(c cause, s incident.Scope, defs []ledger.Definition) *notify.Failure {
+	told, open := false, c
+	open.Gathered = nil
+	for _, m := range c.Gathered {
+		told = told || m.Scope == s
+		if m.Open() {
+			open.Gathered = append(open.Gathered, m)
+		}
+	}
+	if !told || len(open.Gathered) == 0 || slices.ContainsFunc(open.Gathered, func(m incident.Incident) bool { return m.Scope == s }) {
+		return nil
+	}
+	first := slices.MinFunc(open.Gathered, func(x, y incident.Incident) int {
+		a, _ := x.When(incident.Failed)
+		b, _ := y.When(incident.Failed)
+		return cmp.Compare(a, b)
+	})
+	since, _ := first.When(incident.Failed)
+	return &notify.Failure{Cause: first.Scope.Cause, What: what(open, first.Scope, defs), Since: time.UnixMilli(since).UTC()}
 }
 
 // others names what fails in a group besides the scope it is told under.

@@ -31,9 +31,10 @@ type Notification struct {
 	Urgency slo.Urgency    `json:"urgency"`
 	Group   string         `json:"group,omitempty"` // pages of one group go together; empty: alone
 	Scope   incident.Scope `json:"scope"`
-	What    string         `json:"what,omitempty"` // what fails, for people, such as "Checkout success"
-	Since   time.Time      `json:"since"`          // when it failed
-	Until   time.Time      `json:"until,omitzero"` // when it was over; only if resolved
+	What    string         `json:"what,omitempty"`  // what fails, for people, such as "Checkout success"
+	Since   time.Time      `json:"since"`           // when it failed
+	Until   time.Time      `json:"until,omitzero"`  // when it was over; only if resolved
+	Still   *Failure       `json:"still,omitempty"` // what goes on, where what Scope names is restored
 
 	AtRisk    *Money            `json:"at_risk,omitempty"`
 	Carrier   string            `json:"carrier,omitempty"`
@@ -45,6 +46,13 @@ type Notification struct {
 	Finding   *incident.Finding `json:"finding,omitempty"`    // what a dark venue's sales turned out to be
 	Contact   string            `json:"contact,omitempty"`    // whom to ring there
 	URL       string            `json:"url,omitempty"`        // the incident's page
+}
+
+// A Failure is what goes on of an incident that is made of several.
+type Failure struct {
+	Cause incident.Cause `json:"cause"`
+	What  string         `json:"what"` // for people
+	Since time.Time      `json:"since"`
 }
 
 // Money is what is not being sold.

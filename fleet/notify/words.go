@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -24,6 +25,9 @@ func (p Page) Summary() string {
 		return lead + p.subject() + " was restored; sales turn out to have been " + string(p.Finding.Sales)
 	}
 	line := lead + p.fails() + " since " + clock(p.Since)
+	if s := p.Still; s != nil {
+		line = lead + failing(s.Cause, s.What, false) + " since " + clock(s.Since) + "; " + p.subject() + ", which failed first, is restored"
+	}
 	if p.AtRisk != nil {
 		line += ", about " + webui.Money(p.AtRisk.PerMinuteMinor, p.AtRisk.Currency) + " a minute at risk"
 	}
@@ -41,6 +45,8 @@ func (p Page) Text() string {
 		say("Failed %s, over %s. You could not be told while it went on.", day(p.Since), day(p.Until))
 	case !p.Until.IsZero():
 		say("Failed %s, over %s.", day(p.Since), day(p.Until))
+	case p.Still != nil:
+		say("First failed %s: %s, which is restored. Since %s: %s.", day(p.Since), p.subject(), day(p.Still.Since), p.Still.What)
 	default:
 		say("Failing since %s.", day(p.Since))
 	}
@@ -110,24 +116,32 @@ func (n Notification) subject() string {
 // fails says how the page's subject fails, or failed.
 func (p Page) fails() string {
 	past := p.Phase == Late
+	switch p.Scope.Cause {
+	case incident.Darkness:
+		return failing(incident.Darkness, p.What, past)
+	case incident.Several:
+		return failing(incident.Several, cmp.Or(p.What, "several objectives"), past)
+	}
+	return failing(p.Scope.Cause, p.subject(), past)
+}
+
+// failing says how something fails, or failed.
+func failing(cause incident.Cause, what string, past bool) string {
 	tense := func(now, then string) string {
 		if past {
 			return then
 		}
 		return now
 	}
-	switch p.Scope.Cause {
+	switch cause {
 	case incident.Darkness:
-		return tense("is dark", "was dark") + brackets(p.What)
+		return tense("is dark", "was dark") + brackets(what)
 	case incident.Journey:
-		return p.subject() + tense(" does not pass", " did not pass")
+		return what + tense(" does not pass", " did not pass")
 	case incident.Several:
-		if p.What != "" {
-			return p.What + tense(" fail", " failed")
-		}
-		return tense("several objectives fail", "several objectives failed")
+		return what + tense(" fail", " failed")
 	}
-	return p.subject() + tense(" burns its error budget", " burnt its error budget")
+	return what + tense(" burns its error budget", " burnt its error budget")
 }
 
 func found(f incident.Finding) string {

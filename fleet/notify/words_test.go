@@ -31,6 +31,9 @@ func TestWords(t *testing.T) {
 	carrier.Suspects, carrier.What = carrier.Scope.Suspects(), "5 nodes of 4 venues"
 	several := bare
 	several.Scope, several.What = incident.Scope{Region: "north", Venue: "soho", Cause: incident.Several}, "checkout-success, relay-latency"
+	rest := bare
+	rest.Scope.Cause, rest.Scope.Name = incident.Journey, "revenue-path"
+	rest.Still = &Failure{Cause: incident.Objective, What: "Checkout success", Since: since.Add(4 * time.Minute)}
 	lost := dark
 	lost.Finding = &incident.Finding{Sales: incident.Lost, Good: 120, Bad: 7}
 	ended := func(n Notification) Notification {
@@ -59,6 +62,10 @@ func TestWords(t *testing.T) {
 		{"nothing known", bare, Fire, []string{
 			"soho (edge-1): checkout-success burns its error budget since 20:14 UTC",
 			"Failing since 4 Jul 2026, 20:14 UTC.",
+		}},
+		{"what failed first is restored", rest, Fire, []string{
+			"soho (edge-1): Checkout success burns its error budget since 20:18 UTC; journey revenue-path, which failed first, is restored",
+			"First failed 4 Jul 2026, 20:14 UTC: journey revenue-path, which is restored. Since 4 Jul 2026, 20:18 UTC: Checkout success.",
 		}},
 		{"over", ended(bare), Resolve, []string{
 			"soho (edge-1): checkout-success is restored after 12 min",
