@@ -37,6 +37,7 @@ type Incident struct {
 	Urgency string `json:"urgency"`        // page or ticket
 	Stage   string `json:"stage"`          // failed, detected, acknowledged, mitigated, parity or closed
 	Open    bool   `json:"open"`
+	Told    bool   `json:"told"` // people were told of it, or of the group that it is part of
 
 	FailedMS       int64  `json:"failed_ms"`
 	DetectedMS     int64  `json:"detected_ms"`
@@ -92,7 +93,7 @@ func (i Incident) Tone() string {
 		return "warn"
 	case !i.Open:
 		return "ok"
-	case i.MitigatedMS > 0 || i.Urgency == string(slo.Ticket):
+	case i.MitigatedMS > 0 || i.Urgency == string(slo.Ticket) || i.accounted():
 		return "warn"
 	case i.Cause == string(incident.Darkness):
 		return "dark"
@@ -115,8 +116,19 @@ func (i Incident) Says() string {
 		return "taken on by " + i.AcknowledgedBy
 	case i.AcknowledgedMS > 0:
 		return "taken on"
+	case i.accounted():
+		return "nobody is told while a venue accounts for it"
 	}
 	return "nobody has taken it on"
+}
+
+// Wakes reports whether it goes on and is worth waking somebody by itself.
+func (i Incident) Wakes() bool { return i.Open && i.Urgency == string(slo.Page) && !i.accounted() }
+
+// accounted reports whether it is the burning of many venues that nobody is told of,
+// because they are told of what makes it.
+func (i Incident) accounted() bool {
+	return i.Open && !i.Told && i.Venue == "" && i.Cause == string(incident.Objective)
 }
 
 // Place says where it is, such as "brixton".
@@ -138,7 +150,7 @@ func ToIncident(item book.Item, now time.Time, names map[string]string) Incident
 	s := item.Scope
 	out := Incident{
 		ID: item.ID, Region: s.Region, Venue: s.Venue, Node: s.Node, Carrier: s.Carrier, Cause: string(s.Cause), Name: s.Name,
-		Urgency: string(item.Urgency()), Stage: string(item.Stage()), Open: item.Open(), Spells: len(item.Spells()), Tried: []Attempt{},
+		Urgency: string(item.Urgency()), Stage: string(item.Stage()), Open: item.Open(), Told: item.Page != "", Spells: len(item.Spells()), Tried: []Attempt{},
 	}
 	for st, at := range map[incident.Stage]*int64{
 		incident.Failed: &out.FailedMS, incident.Detected: &out.DetectedMS, incident.Acknowledged: &out.AcknowledgedMS,
@@ -263,7 +275,7 @@ func UrgentFirst(a, b Incident) int {
 		switch {
 		case !i.Open:
 			return 3
-		case i.Urgency != string(slo.Page):
+		case !i.Wakes():
 			return 2
 		case i.MitigatedMS > 0:
 			return 1

@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	book "ghostlight/fleet/incident"
 	"ghostlight/fleet/registry"
+	"ghostlight/fleet/status"
 	"ghostlight/fleet/status/statustest"
 	"ghostlight/slo"
 	"ghostlight/slo/incident"
@@ -54,6 +56,25 @@ func TestIncidentIsTheHeadlineWhereStatesAreWell(t *testing.T) {
 	f.Troubles[0] = f.Troubles[0].Mark(incident.Mark{Stage: incident.Parity, SpellMS: f.Troubles[0].StartMS, AtMS: f.Clock.UnixMilli(), Source: incident.Node})
 	if got := fleet(t, f); got.Headline.Tone != "ok" || len(got.Incidents) != 0 {
 		t.Errorf("it is over, and the page says %+v", got.Headline)
+	}
+}
+
+// The burning of a region that a venue accounts for is listed, and wakes nobody.
+func TestWhatAVenueAccountsForIsCalm(t *testing.T) {
+	now := time.Date(2026, 11, 22, 14, 0, 0, 0, time.UTC)
+	wide := incident.New(incident.Scope{Region: "north", Cause: incident.Objective, Name: "checkout"}, now.Add(-time.Minute)).
+		Rate(incident.Severity{Urgency: slo.Page, AtMS: now.UnixMilli(), Source: incident.Centre})
+	for _, tt := range []struct {
+		page, says, tone string
+		wakes            bool
+	}{
+		{"", "nobody is told while a venue accounts for it", "warn", false},
+		{wide.ID(), "nobody has taken it on", "bad", true},
+	} {
+		i := status.ToIncident(book.Item{Incident: wide, ID: wide.ID(), Page: tt.page}, now, nil)
+		if i.Says() != tt.says || i.Tone() != tt.tone || i.Wakes() != tt.wakes {
+			t.Errorf("told under %q: %s, %s, wakes %v", tt.page, i.Says(), i.Tone(), i.Wakes())
+		}
 	}
 }
 

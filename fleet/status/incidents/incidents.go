@@ -19,7 +19,6 @@ import (
 	"ghostlight/fleet/ledger"
 	"ghostlight/fleet/status"
 	"ghostlight/internal/webui"
-	"ghostlight/slo"
 	"ghostlight/slo/incident"
 )
 
@@ -156,7 +155,7 @@ func stopsSales(i status.Incident, defs []ledger.Definition) bool {
 func listHeadline(l List) status.Headline {
 	paging, taken := 0, 0
 	for _, i := range l.Open {
-		if i.Urgency == string(slo.Page) {
+		if i.Wakes() {
 			paging++
 		}
 		if i.AcknowledgedMS > 0 {
