@@ -457,14 +457,16 @@ func TestBurningOfManyVenuesIsToldWhereNoVenueAccountsForIt(t *testing.T) {
 }
 
 // One outage that several objectives feel is one, and what only asked for a ticket is
-// none.
+// none, and does not make it longer.
 func TestMTTRCountsCauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, soho)
 		a, b := fails(soho, "checkout-success"), fails(soho, "checkout-journey")
 		ticket := incident.New(scope(soho, incident.Objective, "cache-hits"), time.Now().Add(-time.Hour)).
 			Rate(incident.Severity{Urgency: slo.Ticket, AtMS: time.Now().UnixMilli(), Source: incident.Node})
-		for _, i := range []incident.Incident{a, b, ticket} {
+		felt := incident.New(scope(soho, incident.Objective, "conversion"), time.Now()).
+			Rate(incident.Severity{Urgency: slo.Ticket, AtMS: time.Now().UnixMilli(), Source: incident.Node})
+		for _, i := range []incident.Incident{a, b, ticket, felt} {
 			w.hear(soho, i)
 		}
 		minute := time.Now().Truncate(time.Minute)

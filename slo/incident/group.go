@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"ghostlight/slo"
 )
 
 // A Group is an incident of the centre that gathers others into one, so that one
@@ -52,15 +54,17 @@ func (g Group) reached(st Stage) int64 {
 }
 
 // GroupVenues gathers the failing objectives and journeys of each venue that fail
-// within a time of the one before. known are the groups kept so far: a group that
-// shares a member with one of them is that one, and keeps its id even when a member
-// turns up that failed earlier. The order of either list does not matter; the stages
-// of a group are those of the members in list. What stands alone is in no group.
+// within a time of the one before. What may wait until the morning is in no group: it
+// goes on for hours, and must keep nothing open that woke somebody. known are the
+// groups kept so far: a group that shares a member with one of them is that one, and
+// keeps its id even when a member turns up that failed earlier. The order of either
+// list does not matter; the stages of a group are those of the members in list. What
+// stands alone is in no group.
 func GroupVenues(list, known []Incident, within time.Duration) []Group {
 	type venue struct{ region, venue string }
 	venues := map[venue][]Incident{}
 	for _, i := range byFailure(list) {
-		if s := i.Scope; s.Venue != "" && (s.Cause == Objective || s.Cause == Journey) {
+		if s := i.Scope; s.Venue != "" && (s.Cause == Objective || s.Cause == Journey) && !i.waits() {
 			v := venue{s.Region, s.Venue}
 			venues[v] = append(venues[v], i)
 		}
@@ -79,6 +83,9 @@ func GroupVenues(list, known []Incident, within time.Duration) []Group {
 	}
 	return inOrder(out)
 }
+
+// waits reports whether its owner says that it may wait until the morning.
+func (i Incident) waits() bool { return len(i.Severities) > 0 && i.Urgency() == slo.Ticket }
 
 // chains cuts a list sorted by failure wherever more than a time passes.
 func chains(list []Incident, within time.Duration) [][]Incident {
