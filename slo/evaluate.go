@@ -38,7 +38,9 @@ type Status struct {
 	Lower    float64  `json:"lower"` // the final SLI cannot be below, 0 when not bounded
 	Upper    float64  `json:"upper"` // the final SLI cannot be above, 1 when not bounded
 	Verdict  Verdict  `json:"verdict"`
-	Final    bool     `json:"final"` // nothing is pending, or it was waited for long enough
+	// Final says that nothing is pending, or it was waited for long enough. Where nobody
+	// is expected yet nothing is final: whoever turns up may tell of before.
+	Final bool `json:"final"`
 	// Restated says that late data changed a verdict that was final. See
 	// [Status.After].
 	Restated bool `json:"restated,omitempty"`
@@ -231,7 +233,7 @@ func (s *Sum) Add(t *Sum) {
 func (s Sum) status(o Objective) Status {
 	st := Status{
 		Counts: s.Counts, Coverage: s.Coverage, Known: s.Total > 0, Upper: 1, Verdict: Undetermined,
-		Final: s.Pending == 0 && s.Open == 0, CapacityExceeded: s.Exceeded,
+		Final: s.Pending == 0 && s.Open == 0 && s.Coverage != (Coverage{}), CapacityExceeded: s.Exceeded,
 	}
 	if st.Known {
 		st.SLI = float64(s.Good) / float64(s.Total)

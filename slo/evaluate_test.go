@@ -238,8 +238,8 @@ func TestBoundsHoldTheFinalValue(t *testing.T) {
 		}
 		then := slo.Evaluate(o, []string{"a"}, 0, 10, seq(before))
 		final := slo.Evaluate(o, []string{"a"}, 0, 10, seq(append(before, after...)))
-		if !final.Final {
-			t.Fatalf("every minute was told, but the status is not final: %+v", final)
+		if holds := final.Coverage != (slo.Coverage{}); final.Final != holds { // a whole slice, that is
+			t.Fatalf("every minute was told, but final is %v: %+v", final.Final, final)
 		}
 		if !final.Known {
 			return
@@ -251,6 +251,16 @@ func TestBoundsHoldTheFinalValue(t *testing.T) {
 			t.Fatalf("the verdict was %s and became %s", then.Verdict, final.Verdict)
 		}
 	})
+}
+
+// Where nobody is expected, nothing is final: whoever turns up may tell of before.
+func TestNothingExpectedIsNotFinal(t *testing.T) {
+	if st := slo.Evaluate(checkout(0), nil, 0, 10, seq(nil)); st.Final || st.Verdict != slo.Undetermined {
+		t.Errorf("judged %+v", st)
+	}
+	if st := slo.Evaluate(checkout(0), []string{"a"}, 0, 1, seq([]told{{"a", bucket(0, 0, 0)}})); !st.Final {
+		t.Errorf("a minute without events that was told is not final: %+v", st)
+	}
 }
 
 func TestWindowMinutes(t *testing.T) {

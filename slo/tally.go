@@ -43,8 +43,9 @@ type Emission struct {
 func (e Emission) Empty() bool { return len(e.Buckets) == 0 && len(e.State) == 0 }
 
 // A Tally makes the SLI buckets of one objective on one node. It counts events
-// by their own time, revises the open minute every ten seconds, closes minutes as
-// they pass, and revises closed ones when events come late.
+// by their own time, revises the open minute as ten seconds end in which more than the
+// time it was watched changed, and at once, if only once in them, when something went
+// wrong; it closes minutes as they pass, and revises closed ones when events come late.
 //
 // A journey nobody ran, or a counter nobody read, leaves a gap: minutes without any
 // watching become [Gap] buckets. Outcomes have no gap: edgecore kept them, so a minute stays open until
@@ -64,15 +65,18 @@ type Tally struct {
 	staged map[int64]cell           // changed since the last commit, by minute
 
 	last        Look
-	looked      bool          // last is set
-	toldAt      time.Duration // Elapsed when the open minute was last told
-	told        bool          // toldAt is set
-	owed        int64         // minute whose last changes are stored but not told
-	owes        bool          // owed is set
-	skipped     bool          // the last emission left out the open minute's changes
-	counted     bool          // events were observed since the last commit
-	outstanding bool          // an emission awaits Commit or Rollback
-	attempts    uint32        // emissions that were not stored, as far as we know: no revision is used twice
+	looked      bool   // last is set
+	slot        int64  // number of the ten seconds of the last look
+	toldMinute  int64  // the minute that was last told while it was open
+	toldCell    cell   // what was told of it
+	told        bool   // the two before are set
+	worseIn     int64  // number of the ten seconds in which bad news was last told
+	owed        int64  // minute whose last changes are stored but not told
+	owes        bool   // owed is set
+	skipped     bool   // the last emission left out the open minute's changes
+	counted     bool   // events were observed since the last commit
+	outstanding bool   // an emission awaits Commit or Rollback
+	attempts    uint32 // emissions that were not stored, as far as we know: no revision is used twice
 }
 
 // ErrState means that stored state is not what a tally of this version wrote.
@@ -135,6 +139,9 @@ func (t *Tally) Add(minute int64, n Counts) error {
 	if c.total > MaxCount-n.Total {
 		return fmt.Errorf("tally of %s: %w: minute %d already has %d events and %d come", t.o.Name, ErrCounts, minute, c.total, n.Total)
 	}
+	if t.o.Indicator.durable() && t.head.started && c.revision == 0 {
+		t.head.next = min(t.head.next, minute) // see checkClock
+	}
 	c.good, c.total = c.good+n.Good, c.total+n.Total
 	t.stage(minute, c)
 	t.counted = true
@@ -146,7 +153,7 @@ func (t *Tally) Add(minute int64, n Counts) error {
 func (t *Tally) Tick(l Look) (Emission, error) {
 	if t.outstanding {
 		t.attempts++
-		t.outstanding = false
+		t.outstanding, t.told = false, false
 	}
 	now := MinuteOf(l.Wall)
 	t.checkClock(l, now)
@@ -170,13 +177,19 @@ func (t *Tally) Tick(l Look) (Emission, error) {
 // before the clock counts as set.
 const clockSlack = 2 * time.Second
 
-// checkClock starts the tally's life, and a new epoch when the clock was set.
+// checkClock starts the tally's life, and a new epoch when the clock was set. Outcomes
+// from before the tally's life tell of all minutes since: these are closed, too.
 func (t *Tally) checkClock(l Look, now int64) {
 	wall := l.Wall.UnixMilli()
 	switch {
 	case !t.head.started:
 		t.head = head{started: true, next: now, current: now, epoch: 1}
-		t.saved.next = now
+		if t.o.Indicator.durable() {
+			for m := range t.staged {
+				t.head.next = min(t.head.next, m)
+			}
+		}
+		t.saved.next = t.head.next
 	case t.looked:
 		drift := l.Wall.Round(0).Sub(t.last.Wall.Round(0)) - (l.Elapsed - t.last.Elapsed)
 		if drift.Abs() > clockSlack {
@@ -282,7 +295,10 @@ func (t *Tally) lag() int64 { return int64((t.opts.Lag + time.Minute - 1) / time
 // something must be stored.
 func (t *Tally) emit(l Look, now int64) Emission {
 	_, fresh := t.staged[now]
-	tellOpen := fresh && (!t.told || l.Elapsed-t.toldAt >= t.opts.Revise || l.Elapsed < t.toldAt)
+	slot := l.Wall.UnixMilli() / max(1, t.opts.Revise.Milliseconds())
+	news, worse := t.news(now)
+	tellOpen := fresh && (!t.told || news && slot != t.slot || worse && slot != t.worseIn)
+	t.slot = slot
 	var e Emission
 	for _, m := range slices.Sorted(maps.Keys(t.staged)) {
 		if m == now && !tellOpen {
@@ -291,15 +307,30 @@ func (t *Tally) emit(l Look, now int64) Emission {
 		}
 		e.Buckets = append(e.Buckets, t.tell(m))
 	}
-	if len(e.Buckets) == 0 && !t.counted {
+	if len(e.Buckets) == 0 && !t.counted && t.saved.started {
 		return Emission{}
 	}
 	if tellOpen {
-		t.toldAt, t.told = l.Elapsed, true
+		t.toldMinute, t.toldCell, t.told = now, t.staged[now], true
+		if worse {
+			t.worseIn = slot
+		}
 	}
 	t.outstanding, t.skipped = true, fresh && !tellOpen
 	t.state(&e)
 	return e
+}
+
+// news reports whether there is more to tell of the open minute than that it was
+// watched for longer, which is told when it closes, and whether something went wrong.
+func (t *Tally) news(now int64) (news, worse bool) {
+	c, was := t.staged[now], cell{}
+	if t.told && t.toldMinute == now {
+		was = t.toldCell
+	}
+	worse = c.total-c.good > was.total-was.good || c.failing && !was.failing
+	first := t.toldMinute != now || was.epoch != t.head.epoch
+	return first || worse || c.good != was.good || c.total != was.total || c.passing != was.passing, worse
 }
 
 // untell undoes what an emission that was not stored noted as told, so that the

@@ -81,6 +81,29 @@ func leap(t *testing.T, boots, back bool) {
 	}
 }
 
+// The clock runs hours ahead for a while, then leaps far ahead, and is set right both
+// times: what the first lead had counted ahead comes again, and is counted on.
+func TestCountsAheadOutliveAFarJump(t *testing.T) {
+	n := newNode(t, journey(), slo.TallyOptions{})
+	n.run(time.Minute)
+	at := n.now.Add(3 * time.Hour)
+	n.now = at
+	n.observe(at, true)
+	n.run(20 * time.Second)
+	n.now = at.Add(-170 * time.Minute)
+	n.run(time.Minute)
+	for _, d := range []time.Duration{60 * time.Hour, -60 * time.Hour} {
+		n.now = n.now.Add(d)
+		n.run(2 * time.Minute)
+	}
+	n.now = at
+	n.observe(at, true)
+	n.run(3 * time.Minute)
+	if b := n.centre[slo.MinuteOf(at)]; b.Total != 2 || b.Open {
+		t.Errorf("the minute that came twice is %+v at the centre, want 2 of 2, closed", b)
+	}
+}
+
 // What a tally of before stored of where it is goes on: its next minute is closed first.
 func TestHeadOfVersionOne(t *testing.T) {
 	n := newNode(t, journey(), slo.TallyOptions{})

@@ -83,7 +83,7 @@ func TestTallyAgainstTheLedger(t *testing.T) {
 		})
 		readOn(len(ledger))
 		n.unseen = false
-		for range 200 {
+		for range 1000 { // in which all minutes are closed, be it one at a look
 			n.pass(20 * time.Second)
 			if e := n.look(); !e.Empty() {
 				commit(e)

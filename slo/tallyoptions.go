@@ -13,7 +13,8 @@ type TallyOptions struct {
 	Load func(key string) ([]byte, error)
 	// Horizon is how far from now minutes stay in memory, 48 h by default.
 	Horizon time.Duration
-	// Revise is how often the open minute is told, 10 s by default.
+	// Revise is how often the open minute is told at most, 10 s by default: once in
+	// each such time of the wall clock.
 	Revise time.Duration
 	// Lapse is the longest time between two looks that still counts as watching,
 	// 30 s by default.

@@ -152,14 +152,15 @@ func (t *Tally) forget(e *Emission, h int64) {
 	}
 }
 
-// hold keeps what is remembered when the clock leaps to now: a clock that leaps forth,
-// or starts wrong, may be set back. Once it went on for a horizon it is believed.
+// hold keeps what is remembered when the clock leaps to now, also of minutes that a
+// smaller leap had counted ahead: a clock that leaps forth, or starts wrong, may be set
+// back. Once it went on for a horizon it is believed.
 func (t *Tally) hold(now int64) {
 	half := t.horizonHours() * 60 / 2
 	if leap := now - t.head.current; -half < leap && leap < half {
 		return
 	}
-	from, to := t.oldest(t.head), hourOf(t.head.current)
+	from, to := t.oldest(t.head), hourOf(t.head.current+half)
 	if t.head.holds() {
 		from, to = min(from, t.head.heldFrom), max(to, t.head.heldTo)
 	}

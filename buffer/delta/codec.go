@@ -1,6 +1,7 @@
 package delta
 
 import (
+	_ "embed" // records.dict
 	"fmt"
 	"sync"
 
@@ -14,15 +15,25 @@ const (
 	windowSize = 128 << 10
 )
 
+// dictionaryID names records.dict in the frames of zstd that need it. Another content
+// needs another id, beside which decoders keep this one.
+const dictionaryID = 1
+
+// recordsDictionary is a record of each kind that nodes send often, as it stands in the
+// text of extras: what the next one has in common with it need not be sent. It is
+// published, and never changes.
+//
+//go:embed records.dict
+var recordsDictionary []byte
+
 // A Codec encodes and decodes payloads under fixed limits. It is safe for
-// concurrent use, and reuses its decompressors and its one compressor, which takes
-// 1.3 MiB: most of what is coded needs none, so taking turns costs little.
+// concurrent use, and reuses its decompressors and its two compressors, which take
+// 1.3 MiB each: most of what is coded needs none, so taking turns costs little.
 type Codec struct {
 	limits   Limits
-	decoders sync.Pool // of *zstd.Decoder
-
-	compressing sync.Mutex // guards compressor
-	compressor  *zstd.Encoder
+	decoders sync.Pool  // of *zstd.Decoder
+	names    compressor // of payloads of format 1 and of descriptions
+	records  compressor // of extras, with recordsDictionary
 }
 
 // NewCodec makes a codec that holds both directions to lim.
@@ -30,7 +41,7 @@ func NewCodec(lim Limits) (*Codec, error) {
 	if err := lim.Validate(); err != nil {
 		return nil, err
 	}
-	return &Codec{limits: lim}, nil
+	return &Codec{limits: lim, records: compressor{options: []zstd.EOption{zstd.WithEncoderDictRaw(dictionaryID, recordsDictionary)}}}, nil
 }
 
 // Encode appends the payload of b to dst. The error wraps [ErrInvalid] or
@@ -44,11 +55,11 @@ func (c *Codec) Encode(dst []byte, b Batch) ([]byte, error) {
 	if size := int64(len(sections[0]) + len(sections[1]) + len(sections[2])); size > c.limits.Bytes {
 		return dst, fmt.Errorf("%w: %d bytes before compression, at most %d", ErrLimit, size, c.limits.Bytes)
 	}
-	z, err := c.encoder()
+	z, err := c.names.take()
 	if err != nil {
 		return dst, err
 	}
-	defer c.compressing.Unlock()
+	defer c.names.giveBack()
 	out := append(dst, formatVersion)
 	for _, section := range sections {
 		out = appendSection(out, z, section)
@@ -82,26 +93,36 @@ func (c *Codec) Decode(payload []byte) (Batch, error) {
 	return newDecoder(c.limits, sections).batch()
 }
 
-// encoder takes the compressor; after an error it is not taken, otherwise the
-// caller unlocks compressing.
-func (c *Codec) encoder() (*zstd.Encoder, error) {
-	c.compressing.Lock()
-	if c.compressor != nil {
-		return c.compressor, nil
+// A compressor is one of zstd, made when it is first needed.
+type compressor struct {
+	options []zstd.EOption
+
+	mu sync.Mutex // held while it is taken
+	z  *zstd.Encoder
+}
+
+// take returns the compressor; after an error it is not taken.
+func (c *compressor) take() (*zstd.Encoder, error) {
+	c.mu.Lock()
+	if c.z != nil {
+		return c.z, nil
 	}
-	z, err := zstd.NewWriter(nil,
+	z, err := zstd.NewWriter(nil, append([]zstd.EOption{
 		zstd.WithEncoderConcurrency(1),
 		zstd.WithEncoderLevel(zstd.SpeedDefault),
 		zstd.WithWindowSize(windowSize),
 		zstd.WithLowerEncoderMem(true),
-		zstd.WithEncoderCRC(false)) // the block's header has one over everything
+		zstd.WithEncoderCRC(false), // the block's header has one over everything
+	}, c.options...)...)
 	if err != nil {
-		c.compressing.Unlock()
+		c.mu.Unlock()
 		return nil, fmt.Errorf("start compressor: %w", err)
 	}
-	c.compressor = z
+	c.z = z
 	return z, nil
 }
+
+func (c *compressor) giveBack() { c.mu.Unlock() }
 
 func (c *Codec) decoder() (*zstd.Decoder, error) {
 	if z, ok := c.decoders.Get().(*zstd.Decoder); ok {
@@ -110,6 +131,7 @@ func (c *Codec) decoder() (*zstd.Decoder, error) {
 	z, err := zstd.NewReader(nil,
 		zstd.WithDecoderConcurrency(1),
 		zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderDictRaw(dictionaryID, recordsDictionary),
 		zstd.WithDecoderMaxMemory(uint64(c.limits.Bytes)))
 	if err != nil {
 		return nil, fmt.Errorf("start decompressor: %w", err)

@@ -13,7 +13,7 @@ const (
 )
 
 // appendExtras appends records, histograms and exemplars. They are few beside
-// samples, so they are coded in themselves and left to zstd.
+// samples, so they are coded in themselves and left to zstd and its dictionary.
 func (c *Codec) appendExtras(dst []byte, b *Batch) ([]byte, error) {
 	if err := b.checkExtras(); err != nil {
 		return dst, fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -38,7 +38,7 @@ func (c *Codec) appendExtras(dst []byte, b *Batch) ([]byte, error) {
 	if err := e.memory.err(c.limits.Bytes); err != nil {
 		return dst, err
 	}
-	return c.appendSections(dst, e.text, e.shape)
+	return c.appendSections(dst, &c.records, e.text, e.shape)
 }
 
 // readExtras is the inverse of appendExtras.

@@ -8,7 +8,7 @@ func (c *Codec) appendNew(dst []byte, k *book, known int) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	return c.appendSections(dst, text, shape)
+	return c.appendSections(dst, &c.names, text, shape)
 }
 
 // readNew is the inverse of appendNew.
@@ -22,15 +22,15 @@ func (c *Codec) readNew(r *reader, k *book) error {
 
 // appendSections appends a text and what refers to it, each compressed where
 // that is smaller.
-func (c *Codec) appendSections(dst, text, shape []byte) ([]byte, error) {
+func (c *Codec) appendSections(dst []byte, by *compressor, text, shape []byte) ([]byte, error) {
 	if size := int64(len(text) + len(shape)); size > c.limits.Bytes {
 		return dst, fmt.Errorf("%w: %d bytes before compression, at most %d", ErrLimit, size, c.limits.Bytes)
 	}
-	z, err := c.encoder()
+	z, err := by.take()
 	if err != nil {
 		return dst, err
 	}
-	defer c.compressing.Unlock()
+	defer by.giveBack()
 	return appendSection(appendSection(dst, z, text), z, shape), nil
 }
 

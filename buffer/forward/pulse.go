@@ -234,8 +234,11 @@ func (s *stream) sleep(now time.Time) time.Duration {
 	}
 	earlier(p.said.Add(p.quiet))
 	earlier(p.reported.Add(reportEvery))
-	earlier(s.gathering)
 	earlier(s.lingering)
+	if !s.waits.IsZero() {
+		earlier(s.waits.Add(healthPatience))
+		earlier(s.waits.Add(logPatience))
+	}
 	earlier(s.diskPause)
 	earlier(s.acks.pause)
 	earlier(s.held.next())

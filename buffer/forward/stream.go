@@ -19,11 +19,15 @@ const (
 	maxUnacked = 512
 	// together bounds what is written at a time: what is fresh waits for it.
 	together = 64 << 10
-	// gather is how long the first of several commits of revenue waits for the
-	// others, linger how long any other does: a packet costs more than what is in
-	// it, and what a node reads at intervals it reads within that time.
-	gather = 50 * time.Millisecond
+	// linger is how long the first of several commits waits for the others: a packet
+	// costs more than what is in it, and what a node reads at intervals it reads
+	// within that time.
 	linger = 400 * time.Millisecond
+	// healthPatience and logPatience (of traces, too) are how long lanes that nobody
+	// waits for wait for something to go along with: most nodes say something within
+	// that time.
+	healthPatience = 5 * time.Second
+	logPatience    = 12 * time.Second
 )
 
 // A stream is the state of one connection. The goroutine of run owns it; a reader
@@ -40,8 +44,8 @@ type stream struct {
 	held       held
 	paused     [buffer.Logs + 1]time.Time // of each lane: nothing is sent before
 	diskPause  time.Time                  // nothing is taken from the queue before
-	gathering  time.Time                  // likewise
-	lingering  time.Time                  // nothing fresh but revenue is taken before
+	lingering  time.Time                  // likewise
+	waits      time.Time                  // since when something may wait for others to go along with
 	resyncs    int                        // in a row without an acknowledgement
 
 	out     []byte // what is written next, or being written
@@ -160,11 +164,11 @@ func (s *stream) committed(now time.Time) {
 	if s.pulse.greeted.IsZero() || s.window.inFlight > 0 {
 		return
 	}
-	if s.gathering.IsZero() {
-		s.gathering = now.Add(gather)
-	}
 	if s.lingering.IsZero() {
 		s.lingering = now.Add(linger)
+	}
+	if s.waits.IsZero() {
+		s.waits = now
 	}
 }
 
@@ -181,13 +185,10 @@ func (s *stream) fill(ctx context.Context, now time.Time) error {
 }
 
 func (s *stream) fillBlocks(ctx context.Context, now time.Time) error {
-	if now.Before(s.gathering) || now.Before(s.diskPause) {
+	if now.Before(s.lingering) || now.Before(s.diskPause) {
 		return nil
 	}
-	s.gathering = time.Time{}
-	if !now.Before(s.lingering) {
-		s.lingering = time.Time{}
-	}
+	s.lingering = time.Time{}
 	for len(s.out) < together && len(s.unacked) < maxUnacked && !s.held.full() {
 		blocks, err := s.next(ctx, now)
 		if err != nil {
@@ -195,9 +196,11 @@ func (s *stream) fillBlocks(ctx context.Context, now time.Time) error {
 			return nil
 		}
 		if len(blocks) == 0 {
+			if !s.patient(buffer.Logs, now) {
+				s.waits = time.Time{} // all went along
+			}
 			return nil
 		}
-		s.lingering = time.Time{} // what waits goes along
 		for i, b := range blocks {
 			if err := s.append(b, now); err != nil {
 				for _, rest := range blocks[i:] {
@@ -219,13 +222,28 @@ func (s *stream) next(ctx context.Context, now time.Time) ([]queue.Stored, error
 	case room > 0:
 		most = room
 	}
-	lingers := !s.lingering.IsZero()
 	return s.o.Queue.Next(ctx, most, func(lane buffer.Lane, fresh bool) bool {
-		if fresh && lingers && lane != buffer.Revenue || !fresh && room == 0 {
+		if fresh && s.patient(lane, now) || !fresh && room == 0 {
 			return false
 		}
 		return !now.Before(s.paused[lane]) && s.budget.allows(lane, fresh, s.window.block, now)
 	})
+}
+
+// patience is how long what is fresh of a lane waits for something to go along with.
+func patience(lane buffer.Lane) time.Duration {
+	switch lane {
+	case buffer.Health:
+		return healthPatience
+	case buffer.Traces, buffer.Logs:
+		return logPatience
+	}
+	return 0
+}
+
+// patient reports whether what is fresh of a lane would go by itself, and has time.
+func (s *stream) patient(lane buffer.Lane, now time.Time) bool {
+	return len(s.out) == 0 && now.Before(s.waits.Add(patience(lane)))
 }
 
 // append adds a block to what is written next. A block that no frame can hold may

@@ -47,8 +47,8 @@ func TestWhatWaitsTogetherIsWrittenTogether(t *testing.T) {
 	})
 }
 
-// What a node reads at the same interval comes within a moment; revenue waits for
-// none of it.
+// What a node reads at the same interval comes within a moment, and revenue waits no
+// longer for it than it waits for anything.
 func TestOneWriteForAllThatANodeReadsAtIntervals(t *testing.T) {
 	inStream(t, func(t *testing.T, b *bench) {
 		b.start()
@@ -67,18 +67,61 @@ func TestOneWriteForAllThatANodeReadsAtIntervals(t *testing.T) {
 		if at, ok := b.fleet.at("scrape"); !ok || at.Sub(began) > 500*time.Millisecond {
 			t.Errorf("the scrape arrived after %s", at.Sub(began))
 		}
-		b.add(buffer.Detail, "next scrape")
-		time.Sleep(100 * time.Millisecond)
 		began = time.Now()
+		b.add(buffer.Detail, "next scrape")
+		time.Sleep(300 * time.Millisecond)
 		b.add(buffer.Revenue, "revenue")
 		time.Sleep(time.Second)
 		for _, name := range []string{"revenue", "next scrape"} {
-			if at, ok := b.fleet.at(name); !ok || at.Sub(began) > 100*time.Millisecond {
-				t.Errorf("%s arrived %s after the revenue", name, at.Sub(began))
+			if at, ok := b.fleet.at(name); !ok || at.Sub(began) > 500*time.Millisecond {
+				t.Errorf("%s arrived after %s", name, at.Sub(began))
 			}
 		}
 		if n := b.line.wrote() - before; n != 2 {
 			t.Errorf("revenue and what waited beside it took %d writes", n-1)
+		}
+	})
+}
+
+// Health, traces and logs go along with whatever goes first; where nothing does, they
+// go.
+func TestWhatNobodyWaitsForWaitsForCompany(t *testing.T) {
+	inStream(t, func(t *testing.T, b *bench) {
+		b.start()
+		defer func() { b.stop() }()
+		time.Sleep(time.Second)
+		before, began := b.line.wrote(), time.Now()
+		b.add(buffer.Traces, "trace")
+		time.Sleep(3 * time.Second)
+		b.add(buffer.Logs, "log")
+		time.Sleep(time.Second)
+		if _, ok := b.fleet.at("trace"); ok {
+			t.Error("a trace went by itself at once")
+		}
+		b.add(buffer.Revenue, "revenue")
+		time.Sleep(time.Second)
+		for _, name := range []string{"trace", "log", "revenue"} {
+			if at, ok := b.fleet.at(name); !ok || at.Sub(began) > 4500*time.Millisecond {
+				t.Errorf("%s arrived after %s", name, at.Sub(began))
+			}
+		}
+		if n := b.line.wrote() - before; n != 1 {
+			t.Errorf("revenue and what waited for it took %d writes", n)
+		}
+		began = time.Now()
+		b.add(buffer.Traces, "lonely trace")
+		time.Sleep(15 * time.Second)
+		if at, ok := b.fleet.at("lonely trace"); !ok || at.Sub(began) < 10*time.Second || at.Sub(began) > 13*time.Second {
+			t.Errorf("a lonely trace arrived after %s", at.Sub(began))
+		}
+		began = time.Now()
+		b.add(buffer.Traces, "lucky trace")
+		b.add(buffer.Health, "score")
+		time.Sleep(6 * time.Second)
+		for _, name := range []string{"score", "lucky trace"} {
+			if at, ok := b.fleet.at(name); !ok || at.Sub(began) < 4*time.Second {
+				t.Errorf("%s arrived after %s", name, at.Sub(began))
+			}
 		}
 	})
 }
@@ -200,10 +243,10 @@ func TestLossesAreReportedAtOnceAndAllElseNowAndThen(t *testing.T) {
 			t.Fatalf("%d reports in the first minute", n)
 		}
 		b.fleet.decide(func(delta.Stamp) (int, time.Duration) { return http.StatusUnprocessableEntity, 0 })
-		b.add(buffer.Logs, "l")
+		b.add(buffer.Detail, "d")
 		time.Sleep(6 * time.Second)
 		told := b.fleet.told()
-		if n := len(told); n != 2 || told[1].Lanes[buffer.Logs].LostTotal() != 2 {
+		if n := len(told); n != 2 || told[1].Lanes[buffer.Detail].LostTotal() != 2 {
 			t.Fatalf("after a loss: %+v", told)
 		}
 		time.Sleep(10*time.Minute + time.Second)
@@ -328,7 +371,7 @@ func TestStoppingWaitsForWhatIsOnItsWay(t *testing.T) {
 		b.start()
 		time.Sleep(time.Second)
 		b.add(buffer.Revenue, "last")
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond)
 		b.stop()
 		if !b.queue.drained() {
 			t.Errorf("the last block was not waited for: %+v", b.fwd.Status())

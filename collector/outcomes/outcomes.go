@@ -3,7 +3,8 @@
 // It guarantees that every outcome is recorded and counted exactly once, in the
 // ledger's order: the cursor is stored in the same transaction as the outcomes
 // and the SLI buckets they count in, so a death at any point neither loses nor
-// repeats one. Subjects, who an outcome is about, never leave this package; the ids of
+// repeats one. What went wrong is stored at once; what went well waits for others of
+// the same ten seconds. Subjects, who an outcome is about, never leave this package; the ids of
 // check-ins never leave the node.
 package outcomes
 
@@ -64,6 +65,7 @@ type Status struct {
 	Err    string
 	Ledger string
 	Cursor int64 // last outcome stored
+	Known  int64 // last outcome read; those behind Cursor are stored by the end of the minute
 	Head   int64 // last outcome edgecore has
 	Stored int64 // real outcomes stored since start
 }
@@ -73,6 +75,7 @@ type Reader struct {
 	o    Options
 	log  *slog.Logger
 	turn chan struct{} // holds a token while a page is read and stored
+	hold hold          // guarded by turn
 
 	mu   sync.Mutex
 	st   Status                  // guarded by mu
@@ -110,7 +113,7 @@ func New(o Options) (*Reader, error) {
 	if r.st.Cursor, err = r.cursor(string(ledger)); err != nil {
 		return nil, err
 	}
-	r.st.Ledger = string(ledger)
+	r.st.Ledger, r.st.Known = string(ledger), r.st.Cursor
 	return r, nil
 }
 
@@ -134,14 +137,14 @@ func (r *Reader) cursor(ledger string) (int64, error) {
 func (r *Reader) Run(ctx context.Context) error {
 	retry := minRetry
 	for {
-		cursor, asked := r.Status().Cursor, time.Now()
+		known, asked := r.Status().Known, time.Now()
 		err := r.step(ctx, r.patience())
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err == nil {
 			retry = minRetry
-			if r.Status().Cursor > cursor || time.Since(asked) > minRetry {
+			if r.Status().Known > known || time.Since(asked) > minRetry {
 				continue // there was something, or edgecore held the answer back
 			}
 		}
@@ -155,11 +158,11 @@ func (r *Reader) Run(ctx context.Context) error {
 }
 
 // patience is how long edgecore may hold the next answer back: not far beyond the end
-// of a minute, for that answer says that the minute's outcomes are all known.
+// of a minute, for that answer says that the minute's outcomes are all known, nor beyond
+// the time that what is held may wait.
 func (r *Reader) patience() time.Duration {
 	now := r.o.Now()
-	end := now.Truncate(time.Minute).Add(time.Minute + 50*time.Millisecond)
-	return min(pollWait, end.Sub(now).Truncate(time.Millisecond))
+	return min(pollWait, endOf(holdFor, now).Sub(now).Truncate(time.Millisecond))
 }
 
 // Flush reads and stores everything up to the ledger's head.
@@ -183,7 +186,7 @@ func (r *Reader) Flush(ctx context.Context) error {
 // that was: what edgecore recorded since may not be stored.
 func (r *Reader) CaughtUp() (ago time.Duration, ok bool) {
 	st, now := r.Status(), r.o.Now()
-	ok = st.Up && !st.Read.IsZero() && st.Cursor >= st.Head && now.Sub(st.At) < pollWait+graceWait
+	ok = st.Up && !st.Read.IsZero() && st.Known >= st.Head && now.Sub(st.At) < pollWait+graceWait
 	return max(0, now.Sub(st.Read)), ok
 }
 
@@ -203,7 +206,7 @@ func (r *Reader) step(ctx context.Context, wait time.Duration) error {
 		return ctx.Err()
 	}
 	before, asked := r.Status(), r.o.Now()
-	page, err := r.await(ctx, before.Cursor, wait)
+	page, err := r.await(ctx, before.Known, wait)
 	if errors.Is(err, errFlush) {
 		return nil
 	}
@@ -213,7 +216,10 @@ func (r *Reader) step(ctx context.Context, wait time.Duration) error {
 		if len(page.Outcomes) == 0 && r.o.Now().Sub(asked) >= wait {
 			asked = asked.Add(wait)
 		}
-		err = r.take(ctx, before, page, asked)
+		err = r.take(ctx, before, page, asked, wait == 0)
+	} else {
+		// Edgecore may be gone for long.
+		err = errors.Join(err, r.storeHeld(context.WithoutCancel(ctx), before.Ledger))
 	}
 	if ctx.Err() == nil && !errors.Is(err, store.ErrStopping) {
 		r.note(err)
@@ -221,31 +227,48 @@ func (r *Reader) step(ctx context.Context, wait time.Duration) error {
 	return err
 }
 
-// take stores a page, which tells of no earlier moment than at, and moves the cursor.
-func (r *Reader) take(ctx context.Context, before Status, p Page, at time.Time) error {
+// take holds a page, which tells of no earlier moment than at, and stores what is held
+// once that is due, or at once: until all was stored once, nobody knows how far it was
+// read.
+func (r *Reader) take(ctx context.Context, before Status, p Page, at time.Time, atOnce bool) error {
 	if p.Ledger != before.Ledger {
 		return r.change(before.Ledger, p)
 	}
-	if p.Head < before.Cursor {
-		return fmt.Errorf("edgecore's ledger ends at outcome %d, but %d was read from it before: was it restored from a copy?", p.Head, before.Cursor)
+	if p.Head < before.Known {
+		return fmt.Errorf("edgecore's ledger ends at outcome %d, but %d was read from it before: was it restored from a copy?", p.Head, before.Known)
 	}
 	var fresh []Row
 	for _, o := range p.Outcomes {
-		if o.Seq > before.Cursor {
+		if o.Seq > before.Known {
 			fresh = append(fresh, o)
 		}
 	}
-	if len(fresh) > 0 {
-		if err := r.store(ctx, p.Ledger, fresh); err != nil {
-			return err
-		}
+	now := r.o.Now()
+	r.hold.add(fresh, now)
+	var err error
+	if atOnce || before.Read.IsZero() || r.hold.due(now) {
+		err = r.storeHeld(ctx, p.Ledger)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.st.Head = p.Head; r.st.Cursor >= p.Head {
+	r.st.Known, r.st.Head = r.hold.last(r.st.Cursor), p.Head
+	if r.st.Cursor >= p.Head {
 		r.st.Read = at
 	}
-	return nil
+	return err
+}
+
+// storeHeld stores what is held, and holds nothing any more: what cannot be stored is
+// read again. The caller holds turn.
+func (r *Reader) storeHeld(ctx context.Context, ledger string) (err error) {
+	if len(r.hold.rows) > 0 {
+		err = r.store(ctx, ledger, r.hold.rows)
+		r.hold = hold{}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.st.Known = r.st.Cursor
+	return err
 }
 
 // change follows another ledger, from where it was last read. Its outcomes are
@@ -258,9 +281,10 @@ func (r *Reader) change(from string, p Page) error {
 	if from != "" {
 		r.log.Info("edgecore has another ledger", "before", from, "now", p.Ledger, "cursor", cursor)
 	}
+	r.hold = hold{}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.st.Ledger, r.st.Cursor, r.st.Head = p.Ledger, cursor, p.Head
+	r.st.Ledger, r.st.Cursor, r.st.Known, r.st.Head = p.Ledger, cursor, cursor, p.Head
 	return nil
 }
 

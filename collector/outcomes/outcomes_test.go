@@ -191,6 +191,12 @@ func (l *till) sell(at time.Time) {
 	l.add(at, "payment", true, false)
 }
 
+func (l *till) fail(at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.add(at, "payment", false, false)
+}
+
 func (l *till) RoundTrip(r *http.Request) (*http.Response, error) {
 	wait, err := time.ParseDuration(r.URL.Query().Get("wait"))
 	if err != nil {
@@ -215,7 +221,11 @@ func (l *till) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestAMinuteClosesOnceItIsReadToItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, disk := &till{ledger: ledger{id: "one"}}, &kept{state: map[string][]byte{}, buckets: map[int64]slo.Bucket{}}
-		load := func(key string) ([]byte, error) { return disk.state[key], nil }
+		load := func(key string) ([]byte, error) {
+			disk.mu.Lock()
+			defer disk.mu.Unlock()
+			return disk.state[key], nil
+		}
 		var r *Reader
 		book, err := sli.New(sli.Options{
 			Objectives: []slo.Objective{checkout}, Commit: disk, Load: load,

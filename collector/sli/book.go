@@ -29,8 +29,13 @@ import (
 const statePrefix = "sli/"
 
 // tickEvery is how often the tallies look at the clock; they tell the open
-// minute every ten seconds and a closed one at once.
-const tickEvery = time.Second
+// minute every ten seconds and a closed one at once. They look tickBehind a full second:
+// by then the ledger was read past the end of a minute, so that all objectives close it
+// in one commit.
+const (
+	tickEvery  = time.Second
+	tickBehind = 300 * time.Millisecond
+)
 
 // A Committer stores entries and state in one transaction.
 type Committer interface {
@@ -138,7 +143,8 @@ func (b *Book) elapsed(now time.Time) time.Duration {
 }
 
 // announce stores the definition of every objective, so that the centre knows
-// what the buckets mean.
+// what the buckets mean and waits for them, and in the same commit that the tallies
+// have begun: whoever dies then owes an answer for the time since.
 func (b *Book) announce(ctx context.Context) error {
 	var records []delta.Record
 	now := b.o.Now().UnixMilli()
@@ -148,14 +154,24 @@ func (b *Book) announce(ctx context.Context) error {
 	if len(records) == 0 {
 		return nil
 	}
-	return b.o.Commit.Commit(ctx, queue.Commit{Entries: []queue.Entry{{Lane: buffer.Revenue, Batch: delta.Batch{Records: records}}}})
+	defer b.tell()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	entries := []queue.Entry{{Lane: buffer.Revenue, Batch: delta.Batch{Records: records}}}
+	return b.commit(b.meters, queue.Commit{Entries: entries}, b.put(ctx))
 }
 
 // Run announces the objectives and lets time pass for the tallies until ctx ends.
 func (b *Book) Run(ctx context.Context) error {
+	announced := b.announce(ctx) == nil
+	begin := (time.Second + tickBehind - time.Duration(b.o.Now().Nanosecond())) % time.Second
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-time.After(begin):
+	}
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
-	announced := b.announce(ctx) == nil
 	for {
 		select {
 		case <-ctx.Done():

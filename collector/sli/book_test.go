@@ -206,6 +206,34 @@ func TestRestart(t *testing.T) {
 	})
 }
 
+// The centre waits for an objective from its announcement on. An agent that dies right
+// after it owes an answer for the time until it comes back.
+func TestDeathBehindTheAnnouncement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(t)
+		ended, end := context.WithCancel(t.Context())
+		end()
+		if err := newBook(t, m).Run(ended); err != nil {
+			t.Fatal(err)
+		}
+		died := slo.MinuteOf(time.Now())
+		time.Sleep(10 * time.Minute)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- newBook(t, m).Run(ctx) }()
+		time.Sleep(2 * time.Minute)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		for minute := died + 1; minute < died+10; minute++ {
+			if b, ok := m.buckets[slo.Bucket{Objective: "visits", Minute: minute}.Key()]; !ok || b.State != slo.Gap {
+				t.Errorf("minute %d is told as %+v, want a gap", minute-died, b)
+			}
+		}
+	})
+}
+
 // Outcomes that could not be stored are not counted, for they come again; runs
 // are, for they do not.
 func TestFullBuffer(t *testing.T) {

@@ -32,7 +32,7 @@ var may = map[string][]string{
 	"internal/demo": {"edgecore/crowd", "slo/shipped", "synthetics/shipped", "internal"},
 	"internal/e2e":  {"*"},
 	// So does the bench, which also measures the buffer as a library.
-	"internal/bench": {"slo", "buffer", "fleet", "internal"},
+	"internal/bench": {"slo", "buffer", "fleet", "edgecore/crowd", "internal"},
 	// A recorded node is replayed as batches.
 	"internal/dataset": {"buffer"},
 	// The simulated fleet sends with the real sender.

@@ -6,13 +6,24 @@ import (
 	"time"
 )
 
-// daySection measures what a node's machine sends and receives.
+// daySection measures what a node's machine sends and receives: one that only reads,
+// and one of a venue that works.
 func daySection(ctx context.Context, b *bench) (_ string, err error) {
 	v, err := newVenue(ctx)
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = firstOf(err, v.close()) }()
+	alone, err := b.lonelyNode(ctx, v)
+	if err != nil {
+		return "", err
+	}
+	working, err := b.workingVenue(ctx, v)
+	return alone + "\n" + working, err
+}
+
+// lonelyNode measures an agent that reads one target and nothing else.
+func (b *bench) lonelyNode(ctx context.Context, v *venue) (string, error) {
 	const every = 15 * time.Second
 	ln, err := v.listen("127.0.0.1:9464")
 	if err != nil {

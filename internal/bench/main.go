@@ -66,6 +66,9 @@ func main() {
 	if len(os.Args) == 4 && os.Args[1] == "centre" {
 		do = func(ctx context.Context) error { return centre(ctx, os.Args[2], os.Args[3]) }
 	}
+	if len(os.Args) == 3 && os.Args[1] == "guests" {
+		do = func(ctx context.Context) error { return guests(ctx, os.Args[2]) }
+	}
 	if err := do(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)

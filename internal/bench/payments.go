@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -105,20 +106,7 @@ func (b *bench) openShop(ctx context.Context) (s *shop, err error) {
 			return nil, err
 		}
 	}
-	hubConfig, err := b.write("hub.yaml", fmt.Sprintf("role: hub\nname: hub\nlisten: %s\ndata_dir: %s\nhub: {token: %s}\ncatalog: {seed: 1, items: 40}\n", hub, filepath.Join(b.tmp, "hub"), hubToken))
-	if err != nil {
-		return nil, err
-	}
-	edgeConfig, err := b.write("edge.yaml", fmt.Sprintf("role: node\nname: edge-1\nlisten: %s\nadmin: {listen: %s, token: %s}\ndata_dir: %s\nhub: {url: 'http://%s', token: %s}\nsynthetic_key: %s\notlp: {endpoint: 'http://%s'}\n",
-		s.url, s.admin, adminToken, filepath.Join(b.tmp, "edge"), hub, hubToken, claimKey, s.otlp))
-	if err != nil {
-		return nil, err
-	}
-	edgecore := filepath.Join(b.ours, "ghostlight-edgecore")
-	if s.hub, err = b.start("hub", "taskset", "-c", "1", edgecore, "--config", hubConfig); err != nil {
-		return nil, err
-	}
-	if s.edge, err = b.start("edge", "taskset", "-c", "0", edgecore, "--config", edgeConfig); err != nil {
+	if err := b.startShop(s, hub, []string{"taskset", "-c", "1"}, []string{"taskset", "-c", "0"}); err != nil {
 		return nil, err
 	}
 	fleet, err := b.fleet(ctx, "payments-fleet", s.fleetAddr)
@@ -136,19 +124,47 @@ func (b *bench) openShop(ctx context.Context) (s *shop, err error) {
 	})
 }
 
+// startShop starts hub and edgecore, each in its wrapper.
+func (b *bench) startShop(s *shop, hub string, wrapHub, wrapEdge []string) error {
+	hubConfig, err := b.write("hub.yaml", fmt.Sprintf("role: hub\nname: hub\nlisten: %s\ndata_dir: %s\nhub: {token: %s}\ncatalog: {seed: 1, items: 40}\n", hub, filepath.Join(b.tmp, "hub"), hubToken))
+	if err != nil {
+		return err
+	}
+	edgeConfig, err := b.write("edge.yaml", fmt.Sprintf("role: node\nname: edge-1\nlisten: %s\nadmin: {listen: %s, token: %s}\ndata_dir: %s\nhub: {url: 'http://%s', token: %s}\nsynthetic_key: %s\notlp: {endpoint: 'http://%s'}\n",
+		s.url, s.admin, adminToken, filepath.Join(b.tmp, "edge"), hub, hubToken, claimKey, s.otlp))
+	if err != nil {
+		return err
+	}
+	edgecore := filepath.Join(b.ours, "ghostlight-edgecore")
+	if s.hub, err = b.start("hub", append(wrapHub, edgecore, "--config", hubConfig)...); err != nil {
+		return err
+	}
+	s.edge, err = b.start("edge", append(wrapEdge, edgecore, "--config", edgeConfig)...)
+	return err
+}
+
+// watching is the part of an agent's configuration that looks at the shop: everything.
+func (s *shop) watching(every time.Duration, objectives ...string) string {
+	var files []string
+	for _, file := range objectives {
+		files = append(files, "{file: "+file+"}")
+	}
+	return fmt.Sprintf(`scrape: {interval: %[7]s, timeout: 4s, targets: [{job: edgecore, url: 'http://%[1]s/metrics'}]}
+host: {enabled: true, interval: %[7]s}
+otlp: {http: '%[2]s'}
+edgecore: {url: 'http://%[3]s', admin_url: 'http://%[1]s', admin_token: %[4]s, synthetic_key: %[5]s}
+journeys: [{shipped: revenue-path}]
+objectives: [%[6]s]
+`, s.admin, s.otlp, s.url, adminToken, claimKey, strings.Join(files, ", "), every)
+}
+
 // watchShop starts the agent on edgecore's core and lets it settle.
 func (b *bench) watchShop(ctx context.Context, s *shop) (*program, error) {
 	objectives, err := b.write("checkout.yaml", string(shipped.Checkout()))
 	if err != nil {
 		return nil, err
 	}
-	agent, err := b.agent(ctx, "payments-agent", agentOptions{fleet: s.fleetAddr, wrapper: []string{"taskset", "-c", "0"}, more: fmt.Sprintf(`scrape: {interval: 5s, timeout: 4s, targets: [{job: edgecore, url: 'http://%[1]s/metrics'}]}
-host: {enabled: true, interval: 5s}
-otlp: {http: '%[2]s'}
-edgecore: {url: 'http://%[3]s', admin_url: 'http://%[1]s', admin_token: %[4]s, synthetic_key: %[5]s}
-journeys: [{shipped: revenue-path}]
-objectives: [{file: %[6]s}]
-`, s.admin, s.otlp, s.url, adminToken, claimKey, objectives)})
+	agent, err := b.agent(ctx, "payments-agent", agentOptions{fleet: s.fleetAddr, wrapper: []string{"taskset", "-c", "0"}, more: s.watching(5*time.Second, objectives)})
 	if err != nil {
 		return nil, err
 	}

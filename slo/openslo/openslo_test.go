@@ -39,7 +39,11 @@ func TestShippedObjectives(t *testing.T) {
 		{
 			Name: "checkout-journey", DisplayName: "Checkout journey", Service: "checkout", Target: 0.99, Indicator: path,
 			Description: "Of the runs of the revenue journey, from check-in to refund, 99 % pass.",
-			Budgeting:   slo.Occurrences, Window: month, PerEvent: true, Capacity: 60, MinTraffic: 60, Hash: slo.IndicatorHash("checkout-journey", path),
+			Budgeting:   slo.Occurrences, Window: month, PerEvent: true, Capacity: 60, MinTraffic: 120, Hash: slo.IndicatorHash("checkout-journey", path),
+			Alerts: []slo.Tier{
+				{Long: time.Hour, Short: 5 * time.Minute, Share: 0.02, Rate: 13.44, Urgency: slo.Page},
+				{Long: 24 * time.Hour, Short: 2 * time.Hour, Share: 1.5 / 28, Rate: 1.5, Urgency: slo.Ticket},
+			},
 		},
 	}
 	for i := range got {
