@@ -86,6 +86,12 @@ func (w *Watch) Rules() []Rule { return w.rules }
 // Step says what holds now, by rule, and returns the alerts that fired or
 // resolved. A step back in time, as after a clock was set, changes nothing.
 func (w *Watch) Step(now time.Time, holds func(rule int) bool) []Alert {
+	return w.StepKnown(now, func(int) bool { return true }, holds)
+}
+
+// StepKnown is [Watch.Step] where of some rules it is not known whether they hold: they
+// stand still.
+func (w *Watch) StepKnown(now time.Time, known, holds func(rule int) bool) []Alert {
 	if now.Before(w.at) {
 		return nil
 	}
@@ -97,7 +103,7 @@ func (w *Watch) Step(now time.Time, holds func(rule int) bool) []Alert {
 	}
 	w.gone = nil
 	for i := range w.rules {
-		if w.step(i, now, holds(i)) {
+		if known(i) && w.step(i, now, holds(i)) {
 			out = append(out, w.alerts[i])
 			if w.alerts[i].Phase == Resolved {
 				w.alerts[i] = Alert{}

@@ -48,6 +48,14 @@ func (w *BurnWatch) Step(now time.Time) []Alert {
 	return w.Watch.Step(now, w.Holds)
 }
 
+// StepSince is [BurnWatch.Step] where the track was not told yet of minutes before
+// since: tiers that look further back stand still.
+func (w *BurnWatch) StepSince(now time.Time, since int64) []Alert {
+	w.Track.Advance(MinuteOf(now) + 1)
+	known := func(tier int) bool { return w.Track.Window(2*tier).From >= since }
+	return w.Watch.StepKnown(now, known, w.Holds)
+}
+
 // Holds reports whether a tier burns too fast in both its windows, and its long
 // window saw enough events to tell.
 func (w *BurnWatch) Holds(tier int) bool {

@@ -98,13 +98,14 @@ const (
 )
 
 // FinalMinute is the first minute that is still waited for at now: what is
-// pending before it is given up.
+// pending before it is given up. It is the first of an hour: sums of whole hours are then
+// on one side of it.
 func (o Objective) FinalMinute(now time.Time) int64 {
 	after := o.FinalAfter
 	if after == 0 {
 		after = DefaultFinalAfter
 	}
-	return MinuteOf(now.Add(-after))
+	return floorDiv(MinuteOf(now.Add(-after)), 60) * 60
 }
 
 // BurnTiers are the burn alerts of the objective that can fire: those of its

@@ -178,13 +178,16 @@ func TestEvaluateClosed(t *testing.T) {
 }
 
 func TestFinalMinute(t *testing.T) {
-	now := slo.MinuteStart(1_000_000)
-	if got := checkout(0).FinalMinute(now); got != 1_000_000-45*1440 {
-		t.Errorf("by default %d", got)
-	}
-	o := checkout(0)
-	o.FinalAfter = 36 * time.Hour
-	if got := o.FinalMinute(now); got != 1_000_000-36*60 {
-		t.Errorf("after 36 h %d", got)
+	const hour = 999_960
+	short := checkout(0)
+	short.FinalAfter = 36 * time.Hour
+	for _, minute := range []int64{hour, hour + 1, hour + 59} {
+		now := slo.MinuteStart(minute)
+		if got := checkout(0).FinalMinute(now); got != hour-45*1440 {
+			t.Errorf("by default %d at %d", got, minute)
+		}
+		if got := short.FinalMinute(now); got != hour-36*60 {
+			t.Errorf("after 36 h %d at %d", got, minute)
+		}
 	}
 }

@@ -19,6 +19,19 @@ func (s Sum) fields() vector {
 	}
 }
 
+// field is one of the fields.
+func (s *Sum) field(i int) int64 {
+	switch i {
+	case 0:
+		return s.Total
+	case 1:
+		return s.Bad()
+	case 2:
+		return int64(s.Measured)
+	}
+	return s.fields()[i]
+}
+
 func (v vector) counts() Counts { return Counts{Good: v[0] - v[1], Total: v[0]} }
 
 func sumFrom(f vector) Sum {

@@ -11,10 +11,11 @@ import (
 // step by the hour and end with the last whole hour.
 const dayMinutes = 24 * 60
 
-// What is held together: minutes by the shift of four hours, hours by the week.
+// What is held together: minutes by the shift of four hours, hours by the week, and as
+// many slices.
 const (
 	shift = 4 * 60 // minutes
-	week  = 7 * 24 // hours
+	week  = 7 * 24 // hours, or slices
 )
 
 // A Track keeps the windows of one objective over one scope (a node, a venue, a
@@ -33,6 +34,7 @@ type Track struct {
 	windows []window
 	minutes map[int64]*table // by shift
 	hours   map[int64]*table // by week; objectives that count events only
+	sliced  map[int64]*table // what was told of each; the others
 	keep    int64            // minutes whose detail is kept
 	longest int64
 
@@ -56,7 +58,7 @@ func NewTrack(o Objective, spans []Span, windows ...time.Duration) (*Track, erro
 	if len(windows) == 0 {
 		return nil, errors.New("track: no windows; name at least one")
 	}
-	t := &Track{o: o, roster: newRoster(spans), minutes: map[int64]*table{}, hours: map[int64]*table{}}
+	t := &Track{o: o, roster: newRoster(spans), minutes: map[int64]*table{}, hours: map[int64]*table{}, sliced: map[int64]*table{}}
 	for _, d := range windows {
 		n := int64(d / time.Minute)
 		if n < 1 || d%time.Minute != 0 || n > 367*dayMinutes || (n > dayMinutes && n%60 != 0) {
@@ -66,9 +68,6 @@ func NewTrack(o Objective, spans []Span, windows ...time.Duration) (*Track, erro
 		t.windows = append(t.windows, window{length: n})
 	}
 	t.keep = min(t.longest, dayMinutes) + 60
-	if o.Budgeting.Sliced() {
-		t.keep = t.longest + o.Slice.Minutes + 60
-	}
 	return t, nil
 }
 
@@ -100,7 +99,7 @@ func (t *Track) Replace(minute int64, was, is Sum) bool {
 		t.replaceInSlice(minute, change)
 		return true
 	}
-	if !t.started || minute >= t.now-t.keep {
+	if !t.started || minute >= t.detailed() {
 		at(t.minutes, minute, shift).add(int(minute-floorDiv(minute, shift)*shift), change)
 	}
 	h := floorDiv(minute, 60)
@@ -118,7 +117,10 @@ func (t *Track) replaceInSlice(minute int64, change vector) {
 	n := t.o.Slice.Minutes
 	i := floorDiv(minute, n)
 	before := t.sliceAt(i)
-	at(t.minutes, minute, shift).add(int(minute-floorDiv(minute, shift)*shift), change)
+	if !t.started || minute >= t.detailed() {
+		at(t.minutes, minute, shift).add(int(minute-floorDiv(minute, shift)*shift), change)
+	}
+	at(t.sliced, i, week).add(int(i-floorDiv(i, week)*week), change)
 	after := t.sliceAt(i)
 	for k := range t.windows {
 		if w := &t.windows[k]; i*n >= w.from && (i+1)*n <= w.to {
@@ -237,14 +239,25 @@ func (t *Track) leavingSlices(w *window, from, to int64) {
 	}
 }
 
-// sliceAt is what a slice counts, as [judge.slices] has it.
+// sliceAt is what a slice counts, as [judge.slices] has it: nothing, if it began before
+// anybody was expected.
 func (t *Track) sliceAt(i int64) vector {
 	n := t.o.Slice.Minutes
 	from, to := i*n, (i+1)*n
-	var told vector
-	t.byMinute(&told, from, to, 1)
+	if since, _ := t.roster.bounds(); from < since {
+		return vector{}
+	}
 	j := judge{o: t.o, roster: t.roster, excluded: t.planned(from, to), closed: from}
-	return t.o.slice(j.settle(sumFrom(told), from, to)).fields()
+	return t.o.slice(j.settle(t.toldOf(i), from, to)).fields()
+}
+
+// toldOf is what was told of a slice.
+func (t *Track) toldOf(i int64) Sum {
+	var told vector
+	if held := t.sliced[floorDiv(i, week)]; held != nil {
+		held.addTo(&told, int(i-floorDiv(i, week)*week), 1)
+	}
+	return sumFrom(told)
 }
 
 // Counts are the events (or slices) of window i so far.
@@ -282,6 +295,11 @@ func (t *Track) forget() {
 	for i := range t.hours {
 		if (i+1)*week*60 <= t.oldest() {
 			delete(t.hours, i)
+		}
+	}
+	for i := range t.sliced {
+		if (i+1)*week*t.o.Slice.Minutes <= t.oldest() {
+			delete(t.sliced, i)
 		}
 	}
 }

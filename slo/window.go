@@ -83,6 +83,16 @@ func (w Window) Minutes(now time.Time) (from, to int64) {
 	return MinuteOf(w.nth(n)), MinuteOf(w.nth(n + 1))
 }
 
+// Hourly is [Window.Minutes], but a rolling window of more than a day begins with a
+// whole hour, as that of a [Track] does: it is up to an hour longer.
+func (w Window) Hourly(now time.Time) (from, to int64) {
+	from, to = w.Minutes(now)
+	if w.Rolling && to-from > dayMinutes {
+		from = floorDiv(from, 60) * 60
+	}
+	return from, to
+}
+
 // estimate is the number, counted from Start, of a window not far from now.
 func (w Window) estimate(now time.Time) int {
 	return int(now.Sub(w.Start) / w.Period())

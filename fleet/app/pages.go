@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ghostlight/buffer"
+	"ghostlight/fleet/burn"
 	"ghostlight/fleet/ingest"
 	"ghostlight/fleet/report"
 	"ghostlight/fleet/status"
@@ -21,18 +22,19 @@ import (
 
 // pages joins the books with the views, reports and pages made of them.
 func (a *App) pages(r *rooms) (http.Handler, error) {
+	standings := burn.Standings{Ledger: r.ledger, Room: r.burn}
 	views, err := status.New(status.Options{
-		Nodes: r.nodes, History: r.nodes, Sales: r.sales, Ledger: r.ledger, Calendar: r.events, Incidents: r.incidents,
+		Nodes: r.nodes, History: r.nodes, Sales: r.sales, Ledger: standings, Calendar: r.events, Incidents: r.incidents,
 		Metrics: metricsOf(r.series), Accepted: samplesOf(r.ingest), Overflow: r.ingest.Overflow, Evidence: r.evidence,
 	})
 	if err != nil {
 		return nil, err
 	}
-	kept, err := objectives.New(objectives.Options{Nodes: r.nodes, Ledger: r.ledger, Calendar: r.events, Auditor: r.burn})
+	kept, err := objectives.New(objectives.Options{Nodes: r.nodes, Ledger: standings, Calendar: r.events, Auditor: r.burn})
 	if err != nil {
 		return nil, err
 	}
-	troubles, err := incidents.New(incidents.Options{Book: r.incidents, Nodes: r.nodes, Ledger: r.ledger, Costs: views})
+	troubles, err := incidents.New(incidents.Options{Book: r.incidents, Nodes: r.nodes, Ledger: standings, Costs: views})
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"ghostlight/buffer"
 	"ghostlight/fleet/ledger"
 	"ghostlight/slo"
+	"ghostlight/slo/incident"
 )
 
 // A Mark says what a page turned out to be.
@@ -61,6 +62,30 @@ func (p Page) scope() string {
 	return scopeOf(p.Source)
 }
 
+// PagesOf are the pages that incidents of nodes raised because objectives burnt: one
+// for each time that somebody was woken. The first is known by the incident, those of
+// later spells by their spell, too. Nodes of before told no rule.
+func PagesOf(list []incident.Incident) []Page {
+	var out []Page
+	for _, i := range list {
+		s := i.Scope
+		if s.Node == "" || s.Cause != incident.Objective {
+			continue
+		}
+		for n, w := range i.Wakings() {
+			p := Page{
+				Source: buffer.Source{Region: s.Region, Venue: s.Venue, Node: s.Node}, IncidentID: i.ID(),
+				Event: w.Event, Objective: s.Name, Rule: w.Rule, FiredMS: w.AtMS, ResolvedMS: w.OverMS,
+			}
+			if n > 0 {
+				p.AlertID = fmt.Sprintf("%s/%d", i.ID(), w.SpellMS)
+			}
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 // Heard takes pages that nodes sent, to be audited; those of the room itself are
 // taken without. One that is known is brought up to date. A page needs an id, an
 // objective and the time at which it fired.
@@ -84,16 +109,20 @@ func (r *Room) Heard(ctx context.Context, pages ...Page) error {
 }
 
 func keepPage(ctx context.Context, tx *sql.Tx, p Page, now time.Time) error {
-	var resolved int64
-	err := tx.QueryRowContext(ctx, `SELECT resolved_ms FROM burn_pages WHERE id = ? AND mark <> 'missed'`, p.id()).Scan(&resolved)
-	if err == nil && (resolved == p.ResolvedMS || p.ResolvedMS == 0) {
-		return nil
-	}
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	known := p
+	err := tx.QueryRowContext(ctx, `SELECT event, rule, fired_ms, resolved_ms FROM burn_pages WHERE id = ? AND mark <> 'missed'`, p.id()).
+		Scan(&known.Event, &known.Rule, &known.FiredMS, &known.ResolvedMS)
+	switch {
+	case err == nil && p.ResolvedMS == 0:
+		p.ResolvedMS = known.ResolvedMS // what is over stays over
+	case err != nil && !errors.Is(err, sql.ErrNoRows):
 		return err
 	}
+	if err == nil && p == known {
+		return nil
+	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO burn_pages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?)
-		ON CONFLICT (id) DO UPDATE SET incident = excluded.incident, fired_ms = excluded.fired_ms, resolved_ms = excluded.resolved_ms,
+		ON CONFLICT (id) DO UPDATE SET incident = excluded.incident, event = excluded.event, rule = excluded.rule, fired_ms = excluded.fired_ms, resolved_ms = excluded.resolved_ms,
 		mark = CASE WHEN burn_pages.mark = 'missed' THEN 'open' ELSE burn_pages.mark END, why = CASE WHEN burn_pages.mark = 'missed' THEN excluded.why ELSE burn_pages.why END`,
 		p.id(), p.IncidentID, p.Region, p.Venue, p.Node, p.Event, p.Objective, p.Rule, p.FiredMS, p.ResolvedMS, notReviewed, now.UnixMilli())
 	if err != nil {

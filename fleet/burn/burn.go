@@ -67,9 +67,10 @@ type Room struct {
 
 	mu       sync.Mutex          // guards what follows; taken while the ledger has its turn, so never held when it is asked for one
 	promises map[string]*promise // by objective
-	at       time.Time           // of the last step
+	at       time.Time           // of the latest step
 	late     map[place]stretch   // settled minutes that changed, to be reviewed
 	unkept   []Alert             // that could not be stored yet
+	places   map[place]bool      // scopes of many nodes that were ever watched, as stored
 }
 
 // New opens the room and follows the ledger. Nothing fires before Run or Step.
@@ -86,8 +87,8 @@ func New(ctx context.Context, o Options) (*Room, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	r := &Room{o: o, promises: map[string]*promise{}, late: map[place]stretch{}}
-	if err := r.migrate(ctx); err != nil {
+	r := &Room{o: o, promises: map[string]*promise{}, late: map[place]stretch{}, places: map[place]bool{}}
+	if err := errors.Join(r.migrate(ctx), r.readPlaces(ctx)); err != nil {
 		return nil, fmt.Errorf("open burn alerts: %w", err)
 	}
 	if err := r.refresh(ctx, o.Now()); err != nil {
@@ -116,9 +117,13 @@ func (r *Room) Run(ctx context.Context) error {
 	}
 }
 
-// spend loads what windows lack and reviews what is due, for about as long as given.
+// spend loads what windows lack and reviews what is due, for about as long as given; for
+// twice as long while rules stand still.
 func (r *Room) spend(ctx context.Context, most time.Duration) error {
 	start := r.o.Now()
+	if r.stands(start) {
+		most *= 2
+	}
 	for more := true; more && ctx.Err() == nil && r.o.Now().Sub(start) < most; {
 		var err error
 		if more, err = r.Load(ctx); err != nil {
@@ -134,20 +139,42 @@ func (r *Room) spend(ctx context.Context, most time.Duration) error {
 	return nil
 }
 
-// clockBack is how far back the clock may go before the windows are made anew.
-const clockBack = 2 * time.Minute
+// stands reports whether any rule stands still, for its windows are not loaded.
+func (r *Room) stands(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.promises {
+		for _, w := range p.watches {
+			if !w.ready(now) {
+				return true
+			}
+		}
+	}
+	return false
+}
 
-// Step moves all windows on to now and tells of what fired and what resolved.
-// Windows that are not loaded as far back as their rules look stand still.
+// The windows are made anew when the clock went back by more than clockBack; and when
+// nobody stepped for longer than asleep, for they do not take minutes that are more than
+// a day ahead of the last step.
+const (
+	clockBack = 2 * time.Minute
+	asleep    = 12 * time.Hour
+)
+
+// Step moves all windows on to now and tells of what fired and what resolved. Rules
+// that look further back than windows are loaded stand still.
 func (r *Room) Step(ctx context.Context) error {
 	now := r.o.Now()
 	r.mu.Lock()
-	back := now.Before(r.at.Add(-clockBack))
+	anew := !r.at.IsZero() && (now.Before(r.at.Add(-clockBack)) || now.After(r.at.Add(asleep)))
 	r.mu.Unlock()
-	if back {
+	if anew {
 		r.rewind(now)
 	}
 	if err := r.refresh(ctx, now); err != nil {
+		return err
+	}
+	if err := r.born(ctx, now); err != nil {
 		return err
 	}
 	alerts, states, reviews := r.step(now)
@@ -161,12 +188,15 @@ func (r *Room) Step(ctx context.Context) error {
 func (r *Room) step(now time.Time) (alerts []Alert, states []state, reviews map[place]stretch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.at = now
 	alerts, r.unkept = r.unkept, nil
+	passed := !now.Before(r.at) // else all alerts stand still until it has
+	if passed {
+		r.at = now
+	}
 	for _, p := range r.promises {
 		p.collect(r.late)
 		for _, w := range p.watches {
-			if !w.ready(now) {
+			if !passed || w.rests(now) {
 				continue
 			}
 			for _, a := range w.step(now) {
@@ -229,8 +259,8 @@ type Standing struct {
 }
 
 // Current tells how each rolling window stands, from the running sums, in every scope
-// that is watched; those not loaded yet are left out. Of objectives with a calendar
-// window, and of those that count slices of time, it knows nothing: ask the ledger.
+// that is watched; those not loaded yet are left out. Of calendar windows it knows nothing:
+// ask [Standings].
 func (r *Room) Current(context.Context) []Standing {
 	r.mu.Lock()
 	defer r.mu.Unlock()

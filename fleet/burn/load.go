@@ -17,31 +17,26 @@ func (r *Room) Load(ctx context.Context) (more bool, err error) {
 	if len(of) == 0 {
 		return false, nil
 	}
-	l := &loading{hour: hour, now: slo.MinuteOf(r.o.Now()), of: map[string]map[buffer.Source][]*watch{}, hours: map[*watch]*slo.Sum{}, minutes: map[*watch]*[60]slo.Sum{}}
+	l := &loading{hour: hour, of: map[string]map[buffer.Source][]*watch{}, wide: map[*watch]*wide{}}
+	now := slo.MinuteOf(r.o.Now())
 	began := false
 	err = r.o.Ledger.Load(ctx, ledger.Reading{
 		From: hour, To: hour + 1,
 		Objectives: func(name string) bool { return len(of[name]) > 0 },
 		Whole: func(name string) bool {
-			return !slices.ContainsFunc(of[name], func(w *watch) bool { return !l.whole(w) })
+			return hour*60 < now-wholeAfter && !slices.ContainsFunc(of[name], func(w *watch) bool { return !w.whole })
 		},
 		Begin: func() {
 			r.mu.Lock() // until Load has returned
 			began = true
 			for name, list := range of {
 				for _, w := range list {
-					w.from = hour * 60
+					w.from, w.moved = hour*60, true
 				}
 				l.of[name] = byPlace(slices.Values(list))
 			}
 		},
-		Each: func(ch ledger.Change) {
-			for _, at := range holding(ch.Source) {
-				for _, w := range l.of[ch.Of.Name][at] {
-					l.add(w, &ch)
-				}
-			}
-		},
+		Each: l.add,
 	})
 	if began {
 		l.flush()
@@ -54,51 +49,56 @@ func (r *Room) Load(ctx context.Context) (more bool, err error) {
 	return true, nil
 }
 
-// loading adds up an hour before windows are told: minutes for scopes of many venues,
-// and the hour as a whole where windows hold it as such.
-type loading struct {
-	hour    int64
-	now     int64
-	of      map[string]map[buffer.Source][]*watch // who loads, by objective and place
-	hours   map[*watch]*slo.Sum
-	minutes map[*watch]*[60]slo.Sum
-}
-
 // wholeAfter is how old an hour must be, in minutes, that windows which count events
 // hold it as a whole.
 const wholeAfter = 26 * 60
 
-// whole reports whether a watch takes the hour as a whole.
-func (l *loading) whole(w *watch) bool { return w.whole && l.hour*60 < l.now-wholeAfter }
+// loading tells windows of an hour: those of a venue as it is read, those of many venues
+// when it is added up.
+type loading struct {
+	hour int64
+	of   map[string]map[buffer.Source][]*watch // who loads, by objective and place
+	wide map[*watch]*wide
+}
 
-func (l *loading) add(w *watch, ch *ledger.Change) {
-	switch {
-	case l.whole(w):
-		sum := l.hours[w]
-		if sum == nil {
-			sum = new(slo.Sum)
-			l.hours[w] = sum
+func (l *loading) add(h ledger.Hour) {
+	of := l.of[h.Of.Name]
+	for _, at := range holding(h.Source) {
+		for _, w := range of[at] {
+			if at.Venue != "" {
+				w.fill(h.Hour, h.Whole, h.Is)
+				continue
+			}
+			sums := l.wide[w]
+			if sums == nil {
+				sums = &wide{whole: h.Whole}
+				l.wide[w] = sums
+			}
+			sums.add(&h)
 		}
-		sum.Add(&ch.Is)
-	case w.place.Venue == "":
-		sums := l.minutes[w]
-		if sums == nil {
-			sums = new([60]slo.Sum)
-			l.minutes[w] = sums
-		}
-		sums[ch.Minute-l.hour*60].Add(&ch.Is)
-	default:
-		w.take(ch)
 	}
 }
 
 func (l *loading) flush() {
-	for w, sum := range l.hours {
-		w.take(&ledger.Change{Minute: l.hour * 60, Is: *sum})
+	for w, sums := range l.wide {
+		w.fill(l.hour, sums.whole, &sums.minutes)
 	}
-	for w, sums := range l.minutes {
-		for i, sum := range sums {
-			w.take(&ledger.Change{Minute: l.hour*60 + int64(i), Is: sum})
+}
+
+// wide is an hour of many venues.
+type wide struct {
+	whole   bool
+	minutes [60]slo.Sum
+}
+
+func (s *wide) add(h *ledger.Hour) {
+	if s.whole {
+		s.minutes[0].Add(&h.Is[0])
+		return
+	}
+	for i := range h.Is {
+		if h.Is[i].Told() > 0 {
+			s.minutes[i].Add(&h.Is[i])
 		}
 	}
 }

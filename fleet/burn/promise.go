@@ -24,8 +24,11 @@ type promise struct {
 	at      map[buffer.Source][]*watch   // the same by place
 	members map[buffer.Source]*member    // the nodes that changes came of
 	places  map[buffer.Source][]slo.Span // who is expected, by scope of many nodes
-	back    int64                        // how far back rules that page look, minutes
-	waiting map[string][]byte            // stored alerts of shows that are not watched yet, by scope
+	atlas   atlas
+	back    int64             // how far back rules that page look, minutes
+	late    bool              // something changed late since it was collected
+	born    bool              // all places are stored as once watched
+	waiting map[string][]byte // stored alerts of shows that are not watched yet, by scope
 }
 
 // counts reports whether changes summed up by of are those of the promise.
@@ -40,8 +43,36 @@ func (p *promise) counts(of *slo.Objective) bool {
 	return true
 }
 
-// own reports whether the objective's own window is kept beside those of its rules.
-func (p *promise) own() bool { return p.def.Window.Rolling && !p.def.Budgeting.Sliced() }
+// own reports whether the objective's own window is one of a track's: a rolling one, of
+// whole hours if it is longer than a day.
+func (p *promise) own() bool {
+	d := p.def.Window.Period()
+	return p.def.Window.Rolling && (d <= 24*time.Hour || d%time.Hour == 0)
+}
+
+const (
+	historyKept = 170 * time.Hour      // a week, of the budget of a region or the fleet: how far back it can be told
+	keptMost    = 367 * 24 * time.Hour // what a track can hold
+)
+
+// windows are kept in a place beside those of the rules, the objective's own first.
+func (p *promise) windows(at buffer.Source) (out []time.Duration) {
+	period := p.def.Window.Period()
+	keep := period
+	if !p.def.Window.Rolling {
+		keep += period / 10 // the longest months, and summer's end
+	}
+	if at.Venue == "" {
+		keep += historyKept
+	}
+	if p.own() {
+		out = append(out, period)
+	}
+	if keep > period {
+		out = append(out, min(keptMost, (keep+time.Hour-1).Truncate(time.Hour)))
+	}
+	return out
+}
 
 // A member is a node: the watches of the scopes that hold it, and what changed late
 // of it.
@@ -85,6 +116,10 @@ func (p *promise) regroup(late map[place]stretch) {
 
 // collect moves what changed late to late.
 func (p *promise) collect(late map[place]stretch) {
+	if !p.late {
+		return
+	}
+	p.late = false
 	note := func(at buffer.Source, s *stretch) {
 		if *s != (stretch{}) {
 			to := place{at, p.def.Name}
@@ -185,7 +220,7 @@ func (r *Room) follow(def ledger.Definition, stored map[string][]byte, now time.
 	} else if sameNodes(p.def.Nodes, def.Nodes) {
 		return nil
 	}
-	p.def, p.places = def, scopes(def)
+	p.def, p.places, p.atlas, p.born = def, scopes(def), newAtlas(def.Nodes), false
 	defer p.regroup(r.late)
 	for at, spans := range p.places {
 		scope := scopeOf(at)
@@ -227,7 +262,7 @@ func sameNodes(a, b []ledger.Participant) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
-// rewind makes everything anew after the clock was set back.
+// rewind makes everything anew after the clock was set back, or far ahead.
 func (r *Room) rewind(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -252,10 +287,7 @@ func (r *Room) rewind(now time.Time) {
 
 // newWatch watches the burn alerts of a place.
 func (p *promise) newWatch(at buffer.Source, spans []slo.Span, now time.Time) (*watch, error) {
-	var more []time.Duration
-	if p.own() {
-		more = append(more, p.def.Window.Period())
-	}
+	more := p.windows(at)
 	burn, err := slo.NewBurnWatch(scopeOf(at), p.def.Objective, spans, more...)
 	if err != nil {
 		return nil, fmt.Errorf("watch %s: %w", scopeOf(at), err)
@@ -270,5 +302,7 @@ func (p *promise) newWatch(at buffer.Source, spans []slo.Span, now time.Time) (*
 		w.longest = max(w.longest, int64(d/time.Minute))
 	}
 	w.expect(spans)
+	// What is loaded is then held in no more detail than time asks for.
+	burn.Track.Advance(slo.MinuteOf(now) + 1)
 	return w, nil
 }

@@ -26,9 +26,9 @@ type replayed struct {
 	now     time.Time
 	target  float64
 	tiers   []slo.Tier
-	holds   map[ruleOf][]bool // by minute of the stretch, one more at either end
-	pending []int             // minutes of nodes nothing is known of, in the longest window, the same
-	said    []string          // what the windows held, the same
+	holds   map[ruleOf][]bool   // by minute of the stretch, one more at either end
+	pending []int               // minutes of nodes nothing is known of, in the longest window, the same
+	said    map[string][]string // what the windows held, the same; and of shows by their ids
 	fired   []fired
 }
 
@@ -44,7 +44,7 @@ type fired struct {
 
 // replay runs the rules over what the ledger holds.
 func (r *Room) replay(ctx context.Context, at place, s stretch, now time.Time) (*replayed, error) {
-	out := &replayed{stretch: s, place: at, now: now, holds: map[ruleOf][]bool{}}
+	out := &replayed{stretch: s, place: at, now: now, holds: map[ruleOf][]bool{}, said: map[string][]string{}}
 	if s.from >= s.to {
 		return out, nil
 	}
@@ -139,6 +139,7 @@ func (p *replayed) step(burn *slo.BurnWatch, shows []*show, m int64, at time.Tim
 				firing = firing || a.Phase == slo.Firing
 			}
 			p.hold(ruleOf{s.ID, slo.EventRule().Key}, m, firing)
+			p.said[s.ID] = append(p.said[s.ID], fmt.Sprintf("; of the show's %d events so far %d failed, and %d more were expected", s.counts.Total, s.counts.Bad(), s.forecast(at)))
 		}
 	}
 }
@@ -177,7 +178,7 @@ func (p *replayed) look(burn *slo.BurnWatch, final bool) {
 		said += fmt.Sprintf("; over %v %d of %d failed, over %v %d of %d: burn rates %.3g and %.3g, the rule asks for more than %.3g",
 			t.Long, long.Bad(), long.Total, t.Short, short.Bad(), short.Total, rate(long), rate(short), t.Rate)
 	}
-	p.said = append(p.said, said)
+	p.said[""] = append(p.said[""], said)
 }
 
 // mark says what a page that fired in a minute was, and why.
@@ -198,11 +199,15 @@ func (p *replayed) mark(page Page, minute int64) (Mark, string) {
 		}
 		for i := around.from; i < around.to; i++ {
 			if holds[i] {
-				return Right, "with all data in, " + of.rule + " held" + p.said[i]
+				return Right, "with all data in, " + of.rule + " held" + p.said[of.event][i]
 			}
 		}
 	}
-	return Wrong, "with all data in, its rule did not hold" + p.said[at]
+	said := p.said[page.Event]
+	if said == nil {
+		return Wrong, "the calendar has no such show there and then"
+	}
+	return Wrong, "with all data in, its rule did not hold" + said[at]
 }
 
 // matches reports whether a page may be of a rule. One that names neither rule nor
@@ -215,13 +220,14 @@ func (p Page) matches(of ruleOf) bool {
 }
 
 // covers reports whether somebody was paged, by whatever rule of the same promise,
-// about when an alert fired in the minutes given.
+// about when an alert fired in the minutes given. The incident of a node is one page,
+// whether it is of a show or of the objective's own window.
 func (a Audited) covers(event string, from, to int64) bool {
 	first, last := slo.MinuteOf(time.UnixMilli(a.FiredMS)), int64(forever)
 	if a.ResolvedMS > 0 {
 		last = slo.MinuteOf(time.UnixMilli(a.ResolvedMS))
 	}
-	return a.Mark != Missed && (a.Event == event || a.Rule == "") && first <= to+coverMinutes && last >= from-coverMinutes
+	return a.Mark != Missed && (a.Event == event || a.IncidentID != "") && first <= to+coverMinutes && last >= from-coverMinutes
 }
 
 // missed lists the alerts of the stretch that nobody was paged of, and reports whether

@@ -52,6 +52,7 @@ func pageMinutes(o slo.Objective) int64 {
 
 // isLate notes what a late change may have changed: all windows that hold the minute.
 func (p *promise) isLate(m *member, minute int64) {
+	p.late = true
 	s := stretch{minute, minute + p.back + 1}
 	if !p.def.Indicator.Central() {
 		m.late = m.late.join(s)
@@ -74,6 +75,77 @@ func keepReview(ctx context.Context, tx *sql.Tx, at place, s stretch, due time.T
 		due_ms = CASE WHEN excluded.due_ms < burn_reviews.due_ms THEN excluded.due_ms ELSE burn_reviews.due_ms END`,
 		at.Region, at.Venue, at.Node, at.objective, s.from, s.to, due.UnixMilli())
 	return err
+}
+
+// birthMost is how far back a scope is reviewed that is watched for the first time, in
+// minutes.
+const birthMost = 7 * 24 * 60
+
+// born has scopes reviewed that are watched for the first time: a venue is a scope of
+// many nodes once its second is heard of, and what that one tells then of the time
+// before is late for a watch that was not there.
+func (r *Room) born(ctx context.Context, now time.Time) error {
+	fresh := map[place]stretch{}
+	r.mu.Lock()
+	for _, p := range r.promises {
+		if p.born {
+			continue
+		}
+		known := len(fresh)
+		for at, spans := range p.places {
+			to := place{at, p.def.Name}
+			if r.places[to] {
+				continue
+			}
+			s := stretch{slo.MinuteOf(now), slo.MinuteOf(now) + 1}
+			for _, span := range spans {
+				s.from = min(s.from, span.From)
+			}
+			fresh[to] = stretch{max(s.from, s.to-birthMost), s.to}
+		}
+		p.born = len(fresh) == known
+	}
+	r.mu.Unlock()
+	if len(fresh) == 0 {
+		return nil
+	}
+	err := r.o.Store.Write(ctx, func(tx *sql.Tx) error {
+		for at, s := range fresh {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO burn_places VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, at.Region, at.Venue, at.objective); err != nil {
+				return err
+			}
+			if err := keepReview(ctx, tx, at, s, now.Add(quietFor)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("store %d scopes that are watched for the first time: %w", len(fresh), err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for at := range fresh {
+		r.places[at] = true
+	}
+	return nil
+}
+
+// readPlaces reads which scopes were ever watched.
+func (r *Room) readPlaces(ctx context.Context) error {
+	rows, err := r.o.Store.Read().QueryContext(ctx, `SELECT region, venue, objective FROM burn_places`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var at place
+		if err := rows.Scan(&at.Region, &at.Venue, &at.objective); err != nil {
+			return err
+		}
+		r.places[at] = true
+	}
+	return rows.Err()
 }
 
 // Review reviews the pages of one scope and objective, if any is due, and reports
@@ -187,13 +259,13 @@ func rest(ctx context.Context, tx *sql.Tx, at place, asked, part stretch, waits 
 	return err
 }
 
-// showsOf are the shows at a scope within a stretch.
+// showsOf are the shows at a scope that are watched within a stretch.
 func (r *Room) showsOf(at place, o slo.Objective, s stretch) (out []wire.Show) {
 	if !o.PerEvent || at.Venue == "" || r.o.Shows == nil {
 		return nil
 	}
 	for _, show := range r.o.Shows.Shows(at.Venue, slo.MinuteStart(s.from)).Shows {
-		if slo.MinuteOf(startOf(show)) < s.to && slo.MinuteOf(endOf(show)) > s.from && slo.MinuteOf(startOf(show)) < slo.MinuteOf(endOf(show)) {
+		if slo.MinuteOf(startOf(show)) < s.to && slo.MinuteOf(endOf(show).Add(afterShow)) > s.from && slo.MinuteOf(startOf(show)) < slo.MinuteOf(endOf(show)) {
 			out = append(out, show)
 		}
 	}

@@ -19,6 +19,8 @@ func (r *Room) migrate(ctx context.Context) error {
 		`CREATE TABLE IF NOT EXISTS burn_pages (id TEXT PRIMARY KEY, incident TEXT NOT NULL, region TEXT NOT NULL, venue TEXT NOT NULL, node TEXT NOT NULL, event TEXT NOT NULL,
 			objective TEXT NOT NULL, rule TEXT NOT NULL, fired_ms INTEGER NOT NULL, resolved_ms INTEGER NOT NULL, mark TEXT NOT NULL, why TEXT NOT NULL, at_ms INTEGER NOT NULL)`,
 		`CREATE INDEX IF NOT EXISTS burn_pages_by_time ON burn_pages (objective, region, venue, node, fired_ms)`,
+		// Scopes of many nodes that were ever watched.
+		`CREATE TABLE IF NOT EXISTS burn_places (region TEXT NOT NULL, venue TEXT NOT NULL, objective TEXT NOT NULL, PRIMARY KEY (region, venue, objective))`,
 		// Minutes that are to be reviewed, from due_ms on.
 		`CREATE TABLE IF NOT EXISTS burn_reviews (region TEXT NOT NULL, venue TEXT NOT NULL, node TEXT NOT NULL, objective TEXT NOT NULL,
 			from_minute INTEGER NOT NULL, to_minute INTEGER NOT NULL, due_ms INTEGER NOT NULL, PRIMARY KEY (region, venue, node, objective))`)
@@ -99,7 +101,7 @@ func (r *Room) again(alerts []Alert, states []state, reviews map[place]stretch) 
 	r.unkept = append(r.unkept, alerts...)
 	for _, s := range states {
 		if p := r.promises[s.objective]; p != nil && p.watches[s.scope] != nil {
-			p.watches[s.scope].kept = "not stored"
+			p.watches[s.scope].kept, p.watches[s.scope].moved = "not stored", true
 		}
 	}
 	for at, s := range reviews {

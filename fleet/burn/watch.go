@@ -24,6 +24,8 @@ type watch struct {
 	whole     bool // hours that are over may be told as a whole: events are counted, and no minute is excluded
 	late      stretch
 	kept      string // the alerts as they are stored
+	moved     bool   // what the alerts follow may have changed since they were judged
+	waits     bool   // an alert is pending or fires: it moves on with time
 }
 
 // notLoaded is the first minute that nothing can be known of: what comes from here on
@@ -58,6 +60,7 @@ func (w *watch) expect(spans []slo.Span) {
 		w.since = min(w.since, s.From)
 	}
 	w.track().Expect(spans)
+	w.moved = true
 }
 
 // again is the watch with nothing loaded and no alert.
@@ -76,6 +79,25 @@ func (w *watch) take(ch *ledger.Change) {
 		w.show.replace(ch.Minute, ch.Was, ch.Is)
 	default:
 		w.burn.Track.Replace(ch.Minute, ch.Was, ch.Is)
+		w.moved = true
+	}
+}
+
+// fill takes an hour that was not loaded before, or a part of it. A whole one is in its
+// first minute.
+func (w *watch) fill(hour int64, whole bool, is *[60]slo.Sum) {
+	switch {
+	case whole:
+		w.take(&ledger.Change{Minute: hour * 60, Is: is[0]})
+	case w.show == nil:
+		w.burn.Track.Fill(hour, is)
+		w.moved = true
+	default:
+		for i := range is {
+			if is[i].Told() > 0 {
+				w.show.replace(hour*60+int64(i), slo.Sum{}, is[i])
+			}
+		}
 	}
 }
 
@@ -88,9 +110,17 @@ func (w *watch) needs(now, back int64) int64 {
 	return max(w.since, now-back-60-w.slice)
 }
 
-// ready reports whether the rules can be judged.
+// ready reports whether all rules can be judged.
 func (w *watch) ready(now time.Time) bool {
 	return w.from <= max(0, w.needs(slo.MinuteOf(now), w.rules))
+}
+
+// known is the first minute since when all that was told is loaded.
+func (w *watch) known() int64 {
+	if w.from <= w.since {
+		return 0 // nobody told of anything earlier
+	}
+	return w.from
 }
 
 // loaded reports whether all windows are loaded, as of the last step.
@@ -99,11 +129,23 @@ func (w *watch) loaded() bool {
 	return now > 0 && w.from <= max(0, w.needs(now, w.longest))
 }
 
-func (w *watch) step(now time.Time) []slo.Alert {
+// rests reports whether a step to now would change nothing: what the windows hold is
+// what it was, they do not slide, and no alert waits for time to pass. A show's budget
+// changes with its forecast.
+func (w *watch) rests(now time.Time) bool {
+	return w.show == nil && !w.moved && !w.waits && w.burn.Track.Now() == slo.MinuteOf(now)+1
+}
+
+func (w *watch) step(now time.Time) (out []slo.Alert) {
 	if w.show != nil {
+		if !w.ready(now) {
+			return nil
+		}
 		return w.show.step(now)
 	}
-	return w.burn.Step(now)
+	out = w.burn.StepSince(now, w.known())
+	w.moved, w.waits = false, len(w.burn.Watch.Active()) > 0
+	return out
 }
 
 // A state is what is stored of a watch: its alerts, empty when there are none.
@@ -139,6 +181,6 @@ func (w *watch) restore(raw []byte) error {
 	if err := w.alerts().UnmarshalJSON(raw); err != nil {
 		return err
 	}
-	w.kept = "stored" // not what any state is: it is stored anew
+	w.kept, w.moved = "stored", true // not what any state is: it is stored anew
 	return nil
 }

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -19,7 +20,10 @@ import (
 	"ghostlight/buffer"
 	"ghostlight/buffer/delta"
 	"ghostlight/fleet/burn"
+	"ghostlight/fleet/events"
 	"ghostlight/fleet/ledger"
+	"ghostlight/fleet/registry"
+	views "ghostlight/fleet/status/objectives"
 	"ghostlight/fleet/store"
 	"ghostlight/slo"
 	"ghostlight/slo/openslo"
@@ -370,4 +374,72 @@ func BenchmarkStatus(b *testing.B) {
 			}
 		}
 	})
+}
+
+// Nodes makes the fleet its own registry.
+func (f *fleet) Nodes() []registry.View {
+	out := make([]registry.View, 0, len(f.sources))
+	for _, s := range f.sources {
+		out = append(out, registry.View{Source: s})
+	}
+	return out
+}
+
+// quiet is a calendar without shows.
+type quiet struct{}
+
+func (quiet) List(context.Context) ([]events.Event, error) { return nil, nil }
+func (quiet) Get(context.Context, string) (events.Event, error) {
+	return events.Event{}, events.ErrUnknown
+}
+
+// BenchmarkViews makes the views of all objectives and of one, of the whole fleet and of
+// a region, as the ledger reads them and as the running sums have them.
+func BenchmarkViews(b *testing.B) {
+	oneCore(b)
+	nodes, days := setting(b, "NODES", 60), setting(b, "DAYS", 3)
+	f := newFleet(b, nodes)
+	f.promise(days)
+	f.fill(days)
+	f.watch()
+	f.live()
+	for more := true; more; {
+		var err error
+		more, err = f.room.Load(b.Context())
+		f.must(err)
+	}
+	for _, by := range []struct {
+		name string
+		book views.Ledger
+	}{{"sums", burn.Standings{Ledger: f.ledger, Room: f.room}}, {"ledger", f.ledger}} {
+		v, err := views.New(views.Options{Nodes: f, Ledger: by.book, Calendar: quiet{}, Now: f.now})
+		f.must(err)
+		for _, q := range []views.Query{{}, {Region: "region-00"}} {
+			where := cmp.Or(q.Region, "fleet")
+			b.Run(where+"/list/"+by.name, func(b *testing.B) {
+				for range b.N {
+					l, err := v.List(b.Context(), q)
+					if err != nil || len(l.List) != objectives || l.List[0].Own.Total == 0 {
+						b.Fatalf("%d objectives (%v)", len(l.List), err)
+					}
+				}
+			})
+			b.Run(where+"/detail/"+by.name, func(b *testing.B) {
+				for range b.N {
+					d, err := v.Objective(b.Context(), "objective-3", q)
+					if err != nil || len(d.Venues) == 0 || d.Own.Total == 0 {
+						b.Fatalf("%d venues (%v)", len(d.Venues), err)
+					}
+				}
+			})
+			b.Run(where+"/history/"+by.name, func(b *testing.B) {
+				for range b.N {
+					h, err := v.History(b.Context(), "objective-3", q)
+					if err != nil || len(h.Points) == 0 {
+						b.Fatalf("%d points (%v)", len(h.Points), err)
+					}
+				}
+			})
+		}
+	}
 }

@@ -260,8 +260,17 @@ func TestChangesAreTold(t *testing.T) {
 			take(ch)
 		}
 	})
+	each := func(take func(Change)) func(Hour) {
+		return func(h Hour) {
+			for i, is := range h.Is {
+				if is.Told() > 0 {
+					take(Change{Source: h.Source, Of: h.Of, Minute: h.Hour*60 + int64(i), Is: is})
+				}
+			}
+		}
+	}
 	began := 0
-	must(t, l.Load(t.Context(), Reading{From: m / 60, To: m/60 + 1, Objectives: func(name string) bool { return name == "checkout" }, Begin: func() { began++ }, Each: take}))
+	must(t, l.Load(t.Context(), Reading{From: m / 60, To: m/60 + 1, Objectives: func(name string) bool { return name == "checkout" }, Begin: func() { began++ }, Each: each(take)}))
 	died := st.Write(t.Context(), func(tx *sql.Tx) error {
 		r := bucket(t, soho, measured(o, m, 2, 9, 9))
 		must(t, l.Apply(t.Context(), tx, r.source, r.record))
@@ -284,7 +293,7 @@ func TestChangesAreTold(t *testing.T) {
 		t.Errorf("told %+v, the ledger says %+v (%v)", total, want, err)
 	}
 	again := map[int64]slo.Sum{}
-	must(t, l.Load(t.Context(), Reading{From: m / 60, To: m/60 + 4, Objectives: func(string) bool { return true }, Begin: func() {}, Each: func(ch Change) { again[ch.Minute] = ch.Is }}))
+	must(t, l.Load(t.Context(), Reading{From: m / 60, To: m/60 + 4, Objectives: func(string) bool { return true }, Begin: func() {}, Each: each(func(ch Change) { again[ch.Minute] = ch.Is })}))
 	if diff := cmp.Diff(sums, again); diff != "" {
 		t.Errorf("loaded (-told +loaded):\n%s", diff)
 	}

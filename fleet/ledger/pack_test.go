@@ -83,7 +83,23 @@ func TestRowsHoldEverything(t *testing.T) {
 		if diff := cmp.Diff(want, totals); diff != "" {
 			t.Fatalf("totals (-minutes +totals):\n%s", diff)
 		}
+		minutes, err := sumsOf(c, k, row)
+		for i := range k.lines {
+			o := k.lines[i].objective
+			want := [60]slo.Sum{}
+			for _, v := range got[o.id] {
+				if o.def != nil {
+					want[v.Minute%60] = o.sum(&v.Bucket)
+				}
+			}
+			if diff := cmp.Diff(want, minutes[o.id]); diff != "" || err != nil {
+				t.Fatalf("sums of objective %d, %v (-buckets +summed up):\n%s", o.id, err, diff)
+			}
+		}
 		for n := range row {
+			if _, err := sumsOf(c, k, row[:n]); err == nil {
+				t.Fatalf("%d of %d bytes were summed up without complaint", n, len(row))
+			}
 			if c.unpack(k.hour, row[:n], func(int64) bool { return true }, func(int64, *version) {}) == nil {
 				t.Fatalf("%d of %d bytes were read without complaint", n, len(row))
 			}
@@ -95,6 +111,25 @@ func TestRowsHoldEverything(t *testing.T) {
 			}
 		}
 	})
+}
+
+// sumsOf sums up a row by the definitions of the chunk it is of.
+func sumsOf(c codec, k *chunk, row []byte) (map[int64][60]slo.Sum, error) {
+	out := map[int64]*[60]slo.Sum{}
+	_, err := c.sums(nil, row, func(id int64) (*slo.Objective, *[60]slo.Sum) {
+		for i := range k.lines {
+			if o := k.lines[i].objective; o.id == id && o.def != nil {
+				out[id] = new([60]slo.Sum)
+				return o.def, out[id]
+			}
+		}
+		return nil, nil
+	})
+	read := map[int64][60]slo.Sum{}
+	for id, sums := range out {
+		read[id] = *sums
+	}
+	return read, err
 }
 
 func FuzzRows(f *testing.F) {
@@ -111,6 +146,13 @@ func FuzzRows(f *testing.F) {
 			}
 		}
 		_ = c.unpack(1, row, func(int64) bool { return true }, func(_ int64, v *version) { within(v.Bucket) }) // any error will do
+		var sums [60]slo.Sum
+		_, _ = c.sums(nil, row, func(int64) (*slo.Objective, *[60]slo.Sum) { return &slo.Objective{Capacity: 9}, &sums })
+		for _, s := range sums {
+			if s.Good < 0 || s.Good > s.Total || s.Told() < 0 {
+				t.Errorf("summed up %+v", s)
+			}
+		}
 		_ = eachTotal(row, func(of *total) {
 			if of.sum.Good < 0 || of.sum.Good > of.sum.Total || of.sum.Told() > 60 {
 				t.Errorf("read %+v", of)

@@ -94,7 +94,7 @@ func (l *Ledger) History(ctx context.Context, name string, sel Selection, from, 
 	if err != nil {
 		return nil, fmt.Errorf("history of %s: %w", name, err)
 	}
-	first, _ := def.Window.Minutes(from)
+	first, _ := def.Window.Hourly(from)
 	_, end := minutes(to, to)
 	k, err := l.knowledge(ctx, name, sel, first, max(first, end), known, false)
 	if err != nil {
@@ -102,7 +102,7 @@ func (l *Ledger) History(ctx context.Context, name string, sel Selection, from, 
 	}
 	var out []Point
 	for at := from; !at.After(to); at = at.Add(step) {
-		a, b := def.Window.Minutes(at)
+		a, b := def.Window.Hourly(at)
 		out = append(out, Point{AtMS: at.UnixMilli(), Status: k.status(a, min(b, slo.MinuteOf(at)))})
 	}
 	return out, nil

@@ -16,9 +16,18 @@ import (
 type Reading struct {
 	From, To   int64                  // hours since the Unix epoch, [From, To)
 	Objectives func(name string) bool // which are wanted
-	Whole      func(name string) bool // of which the first minute may stand for the whole hour; nil: of none
+	Whole      func(name string) bool // of which only whole hours are wanted; nil: of none
 	Begin      func()                 // called first; nothing changes from then until Load returns
-	Each       func(Change)           // what some nodes of a venue hold of a minute: Source has no node, and Was is nothing
+	Each       func(Hour)
+}
+
+// An Hour is what some nodes of a venue hold of an hour. More of it may follow.
+type Hour struct {
+	buffer.Source // without its node
+	Of            *slo.Objective
+	Hour          int64        // since the Unix epoch
+	Whole         bool         // the first minute stands for all
+	Is            *[60]slo.Sum // by minute; not to be kept
 }
 
 // Load tells what is held while nothing changes, so that whoever also subscribed
@@ -55,7 +64,7 @@ func (l *Ledger) Load(ctx context.Context, r Reading) error {
 		}
 		src, _ := l.store.Source(at.source)
 		g.turnTo(src, at.hour)
-		if err := l.gatherRow(&g, at.hour, row); err != nil {
+		if err := l.gatherRow(&g, row); err != nil {
 			return fmt.Errorf("read hour %d of %s: %w", at.hour, src, err)
 		}
 	}
@@ -65,10 +74,10 @@ func (l *Ledger) Load(ctx context.Context, r Reading) error {
 
 // gatherRow gathers a row: the totals of those objectives whose hours may be told as a
 // whole, and of the others minutes.
-func (l *Ledger) gatherRow(g *gathering, hour int64, row []byte) error {
+func (l *Ledger) gatherRow(g *gathering, row []byte) (err error) {
 	var done []int64
 	if len(g.whole) > 0 {
-		err := eachTotal(row, func(t *total) {
+		err = eachTotal(row, func(t *total) {
 			if o := l.byID[t.objective]; g.whole[t.objective] && t.of(o.def) {
 				g.sumsOf(o)[0].Add(&t.sum)
 				done = append(done, t.objective)
@@ -78,8 +87,13 @@ func (l *Ledger) gatherRow(g *gathering, hour int64, row []byte) error {
 			return err
 		}
 	}
-	want := func(id int64) bool { return g.wanted[id] && !slices.Contains(done, id) }
-	return l.codec.unpack(hour, row, want, func(id int64, v *version) { g.add(l.byID[id], v) })
+	g.packed, err = l.codec.sums(g.packed, row, func(id int64) (*slo.Objective, *[60]slo.Sum) {
+		if !g.wanted[id] || slices.Contains(done, id) {
+			return nil, nil
+		}
+		return l.byID[id].def, g.sumsOf(l.byID[id])
+	})
+	return err
 }
 
 // gatherMemory gathers the chunks, and returns which they are.
@@ -108,12 +122,13 @@ func (l *Ledger) gatherMemory(g *gathering, r Reading) map[spot]bool {
 // A gathering adds up the nodes of a venue, which are numbered in a row as a rule;
 // where they are not it tells of them in parts.
 type gathering struct {
-	each   func(Change)
+	each   func(Hour)
 	wanted map[int64]bool // objectives, by number
 	whole  map[int64]bool // of those, whose hours may be told as a whole
 	venue  buffer.Source
 	hour   int64
 	sums   map[*objective]*[60]slo.Sum
+	packed []byte // the memory of the last row, used again
 }
 
 // turnTo says whose hour comes next.
@@ -140,12 +155,20 @@ func (g *gathering) add(o *objective, v *version) {
 
 func (g *gathering) flush() {
 	for o, sums := range g.sums {
+		told, whole := false, g.whole[o.id]
 		for i := range sums {
-			if sums[i].Told() > 0 {
-				g.each(Change{Source: g.venue, Of: o.def, Minute: g.hour*60 + int64(i), Is: sums[i]})
+			if sums[i].Told() == 0 {
+				continue
+			}
+			told = true
+			if whole && i > 0 { // of a chunk in memory, or of a row whose totals are by another definition
+				sums[0].Add(&sums[i])
 			}
 		}
-		*sums = [60]slo.Sum{}
+		if told {
+			g.each(Hour{g.venue, o.def, g.hour, whole, sums})
+			*sums = [60]slo.Sum{}
+		}
 	}
 }
 

@@ -65,7 +65,7 @@ func Hour(now time.Time) (from, to time.Time) {
 // OwnWindow is the window an objective is judged over at a time, as far as its
 // minutes can have been told of: one that follows the calendar ends there too.
 func OwnWindow(def ledger.Definition, now time.Time) (from, to time.Time) {
-	first, end := def.Window.Minutes(now)
+	first, end := def.Window.Hourly(now)
 	return slo.MinuteStart(first), slo.MinuteStart(min(end, slo.MinuteOf(now.Add(-Settle))))
 }
 

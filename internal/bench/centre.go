@@ -33,8 +33,9 @@ var centreBegin = time.Date(2026, time.September, 14, 12, 0, 0, 0, time.UTC)
 type centreOrder struct {
 	Dir    string `json:"dir"`
 	Nodes  int    `json:"nodes"`
-	Sample int    `json:"sample"` // nodes with the whole history; the others have wideHours
+	Sample int    `json:"sample"` // nodes with the whole history; the others have that of Wide
 	Days   int    `json:"days"`   // of history
+	Wide   int    `json:"wide"`   // hours of history of every node; 0: wideHours
 
 	Minutes   int   `json:"minutes"`   // to measure
 	Revisions []int `json:"revisions"` // of each minute: one measurement for each
@@ -44,7 +45,7 @@ type centreOrder struct {
 }
 
 const (
-	wideHours = 1 // history of every node
+	wideHours = 1 // history of every node, where the order names none
 	awayHours = 24
 )
 
@@ -54,7 +55,7 @@ func centre(ctx context.Context, action, order string) error {
 	if err := json.Unmarshal([]byte(order), &o); err != nil {
 		return fmt.Errorf("read the order: %w", err)
 	}
-	do, ok := map[string]func(context.Context, centreOrder) (any, error){"fill": fillCentre, "live": liveCentre, "late": lateCentre}[action]
+	do, ok := map[string]func(context.Context, centreOrder) (any, error){"fill": fillCentre, "live": liveCentre, "late": lateCentre, "start": startCentre}[action]
 	if !ok {
 		return fmt.Errorf("centre cannot %q", action)
 	}

@@ -85,3 +85,19 @@ func TestBacklogLands(t *testing.T) {
 		t.Errorf("%d blocks wait, the first (-want +got):\n%s", len(got), diff)
 	}
 }
+
+// A start judges the rules that page before it has read all that the others look at.
+func TestStartIsMeasured(t *testing.T) {
+	ctx := t.Context()
+	o := centreOrder{Dir: t.TempDir(), Nodes: 8, Days: 1, Wide: pageHours + 2}
+	if _, err := fillCentre(ctx, o); err != nil {
+		t.Fatal(err)
+	}
+	done, err := startCentre(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := done.(started); s.Pages <= 0 || s.All <= s.Pages || s.Hour <= 0 || s.Venues != 3 || s.Peak == 0 {
+		t.Errorf("started %+v", s)
+	}
+}

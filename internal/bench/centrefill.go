@@ -1,13 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"ghostlight/buffer/delta"
+	"ghostlight/fleet/burn"
 	"ghostlight/fleet/ledger"
 	"ghostlight/slo"
 )
@@ -47,6 +50,9 @@ func fillCentre(ctx context.Context, o centreOrder) (any, error) {
 	if err := r.spread(ctx, patterns); err != nil {
 		return nil, err
 	}
+	if err := r.watched(ctx); err != nil {
+		return nil, err
+	}
 	return r.measure(ctx)
 }
 
@@ -65,11 +71,11 @@ func (r *rooms) define(ctx context.Context) error {
 
 // firstHour is since when node i has a history.
 func (r *rooms) firstHour(i int) int64 {
-	end := centreBegin.Unix() / 3600
+	end, wide := centreBegin.Unix()/3600, cmp.Or(r.order.Wide, wideHours)
 	if i < r.order.Sample {
-		return end - int64(max(24*r.order.Days, wideHours))
+		return end - int64(max(24*r.order.Days, wide))
 	}
-	return end - wideHours
+	return end - int64(wide)
 }
 
 // lastHour is the end of node i's history.
@@ -158,6 +164,26 @@ func (r *rooms) spread(ctx context.Context, patterns [][]byte) error {
 		}
 	}
 	return nil
+}
+
+// watched has the places of many nodes known as watched while the history came: those
+// that are watched for the first time are reviewed.
+func (r *rooms) watched(ctx context.Context) error {
+	l, err := ledger.New(ctx, r.store, ledger.Clock(r.now))
+	if err != nil {
+		return err
+	}
+	room, err := burn.New(ctx, burn.Options{Store: r.store, Ledger: l, Now: r.now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	if err := room.Step(ctx); err != nil {
+		return err
+	}
+	return r.store.Write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM burn_reviews`)
+		return err
+	})
 }
 
 // measure says what is on disk.

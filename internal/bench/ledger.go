@@ -43,6 +43,10 @@ func ledgerSection(ctx context.Context, b *bench) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	start, err := b.startRound(ctx, centreOrder{Nodes: nodes, Days: 1, Wide: ruleHours})
+	if err != nil {
+		return "", err
+	}
 	return fmt.Sprintf(`%d nodes, three at a venue, in twenty regions, with the %d objectives that are shipped: %d buckets a minute. They go through the ledger's door
 as ingest hands them over, %d nodes in a transaction, each committed with an fsync; the windows and alerts of all venues, regions and the
 fleet follow, and are judged every 10 s. A process of its own, GOMAXPROCS=1 on one core, virtual time; processor time of the process, the
@@ -56,8 +60,13 @@ those that the ledger packed of one hour of %d nodes, taken through its door, an
 Back after a day: %d nodes, silent for %d h, bring %.2f M late buckets while the others go on. The centre takes turns: at most %d live
 blocks that wait, then at most %d late ones, an hour of a node each.
 
+%s
+After a restart, with %d h of history of every node; processor time. Then the views of the whole fleet, as pages and the JSON API
+ask for them, %d venues in the last two.
+
 %s`, nodes, len(promises), nodes*len(promises), groupBlocks, b.pick(10, 60), hourBehind, order.Sample, wideHours, float64(nodes)*90*24/1e6, min(patternNodes, nodes),
-		t.String(), b.share(ledgerAway), awayHours, float64(late.Buckets)/1e6, groupBlocks, groupBlocks, late.table()), nil
+		t.String(), b.share(ledgerAway), awayHours, float64(late.Buckets)/1e6, groupBlocks, groupBlocks, late.table(),
+		ruleHours, start.Venues, start.table()), nil
 }
 
 // ledgerRound writes a history, and lives on from it.
@@ -86,6 +95,20 @@ func (b *bench) lateRound(ctx context.Context, o centreOrder) (l landed, err err
 	}
 	b.say("ledger: the backlog lands")
 	return l, b.child(ctx, "late", o, &l)
+}
+
+func (b *bench) startRound(ctx context.Context, o centreOrder) (s started, err error) {
+	if o.Dir, err = os.MkdirTemp(b.tmp, "start-"); err != nil {
+		return s, err
+	}
+	defer os.RemoveAll(o.Dir)
+	b.say("ledger: write a history of %d hours for all nodes", o.Wide)
+	var f filled
+	if err := b.child(ctx, "fill", o, &f); err != nil {
+		return s, err
+	}
+	b.say("ledger: a restart")
+	return s, b.child(ctx, "start", o, &s)
 }
 
 func (l landed) table() string {

@@ -71,10 +71,10 @@ func (v *Views) Objective(ctx context.Context, name string, q Query) (Detail, er
 const maxCells = 24 * 60
 
 func (v *Views) byVenue(ctx context.Context, f frame, def ledger.Definition, from, to time.Time) ([]Place, error) {
-	states := v.states()
+	states, regions := v.states(), regionsOf(def)
 	out := []Place{}
 	for _, venue := range status.Venues(def) {
-		at := buffer.Source{Region: regionOf(def, venue), Venue: venue}
+		at := buffer.Source{Region: regions[venue], Venue: venue}
 		if !f.counts(ledger.Definition{Nodes: []ledger.Participant{{Source: at}}}) {
 			continue
 		}
@@ -97,13 +97,13 @@ func (v *Views) byVenue(ctx context.Context, f frame, def ledger.Definition, fro
 	return out, nil
 }
 
-func regionOf(def ledger.Definition, venue string) string {
-	for _, p := range def.Nodes {
-		if p.Venue == venue {
-			return p.Region
-		}
+// regionsOf tells in which region a venue is; the first where two share a name.
+func regionsOf(def ledger.Definition) map[string]string {
+	out := map[string]string{}
+	for _, p := range slices.Backward(def.Nodes) {
+		out[p.Venue] = p.Region
 	}
-	return ""
+	return out
 }
 
 // states tells which venues are heard.

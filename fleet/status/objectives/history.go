@@ -56,7 +56,8 @@ func (v *Views) History(ctx context.Context, name string, q Query) (History, err
 func unknown(p Point) bool { return math.IsNaN(float64(p.BudgetLeft)) }
 
 // span is the time a history covers and the distance of its points: what was asked
-// for, or the last week as far as anybody counted, in whole minutes.
+// for, or the last week as far as anybody counted: in whole minutes, and in whole hours
+// if it is longer than a day, for which running sums are kept.
 func (f frame) span(def ledger.Definition) (from, to time.Time, step time.Duration) {
 	from, to = f.From, f.To
 	if from.IsZero() || to.IsZero() {
@@ -77,8 +78,11 @@ func (f frame) span(def ledger.Definition) (from, to time.Time, step time.Durati
 			from = to.Add(-leastHistory)
 		}
 	}
-	step = max(time.Minute, (to.Sub(from)/mostPoints).Truncate(time.Minute)+time.Minute)
-	return from.Truncate(time.Minute), to.Truncate(time.Minute), step
+	whole := time.Minute
+	if to.Sub(from) > 24*time.Hour {
+		whole = time.Hour
+	}
+	return from.Truncate(whole), to.Truncate(time.Minute), (to.Sub(from) / mostPoints).Truncate(whole) + whole
 }
 
 func (v *Views) points(ctx context.Context, f frame, def ledger.Definition, from, to time.Time, step time.Duration, known time.Time) ([]Point, error) {

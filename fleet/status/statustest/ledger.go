@@ -106,7 +106,7 @@ func (l ledgerBook) History(_ context.Context, name string, sel ledger.Selection
 	}
 	var out []ledger.Point
 	for at := from; !at.After(to); at = at.Add(step) {
-		first, end := def.Window.Minutes(at)
+		first, end := def.Window.Hourly(at)
 		out = append(out, ledger.Point{AtMS: at.UnixMilli(), Status: l.evaluate(def, sel, first, min(end, slo.MinuteOf(at)), known)})
 	}
 	return out, nil
