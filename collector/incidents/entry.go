@@ -12,6 +12,8 @@ import (
 type entry struct {
 	incident incident.Incident
 	body     []byte // its encoding
+	goes     bool   // it goes on
+	ended    int64  // when it was at parity, 0 while it is not
 	place
 }
 
@@ -32,7 +34,16 @@ func newEntry(i incident.Incident, p place) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &entry{incident: i, body: body, place: p}, nil
+	e := &entry{body: body, place: p}
+	e.hold(i)
+	return e, nil
+}
+
+// hold keeps the incident, and of what follows from its facts what is asked for all
+// the time.
+func (e *entry) hold(i incident.Incident) {
+	e.incident, e.goes = i, i.Open()
+	e.ended, _ = i.When(incident.Parity)
 }
 
 // set takes what has become of the incident and reports whether that is news. What
@@ -42,29 +53,36 @@ func (e *entry) set(i incident.Incident) bool {
 	if err != nil || bytes.Equal(body, e.body) {
 		return false
 	}
-	e.incident, e.body = i, body
+	e.body = body
+	e.hold(i)
 	return true
 }
 
-func (e *entry) open() bool { return e.incident.Open() }
+func (e *entry) open() bool { return e.goes }
 
 // endedMS is when the incident was at parity, 0 while it is not.
-func (e *entry) endedMS() int64 {
-	ms, _ := e.incident.When(incident.Parity)
-	return ms
-}
+func (e *entry) endedMS() int64 { return e.ended }
 
 // page reports whether the incident wakes somebody.
 func (e *entry) page() bool { return e.incident.Urgency() == slo.Page }
 
-// rate says whom the incident wakes, unless that is said.
-func (e *entry) rate(u slo.Urgency, at time.Time) incident.Incident {
+// rate says whom the last spell wakes, and by which alert, unless that is said.
+func (e *entry) rate(u slo.Urgency, at time.Time, by *trigger) incident.Incident {
 	for _, k := range e.incident.Severities {
-		if k.Fact.Urgency == u {
+		if k.Fact.Urgency == u && k.Fact.AtMS >= e.Spell {
 			return e.incident
 		}
 	}
-	return e.incident.Rate(incident.Severity{Urgency: u, AtMS: at.UnixMilli(), Source: incident.Node})
+	return e.incident.Rate(severity(u, max(e.Spell, at.UnixMilli()), by))
+}
+
+// severity says whom an alert wakes; without one it is a journey.
+func severity(u slo.Urgency, ms int64, by *trigger) incident.Severity {
+	s := incident.Severity{Urgency: u, AtMS: ms, Source: incident.Node}
+	if by != nil {
+		s.Rule, s.Event = by.Rule, by.Event
+	}
+	return s
 }
 
 // mitigate marks that sales are possible again. A spell that relapsed before it was
@@ -142,7 +160,7 @@ func (r *Room) fail(s incident.Scope, last *entry, start, detected time.Time, u 
 	is := incident.Fail(before, s, start, r.o.Flap)
 	spell := start.UnixMilli()
 	is = is.Mark(incident.Mark{Stage: incident.Detected, SpellMS: spell, AtMS: max(spell, detected.UnixMilli()), Source: incident.Node})
-	is = is.Rate(incident.Severity{Urgency: u, AtMS: max(spell, detected.UnixMilli()), Source: incident.Node})
+	is = is.Rate(severity(u, max(spell, detected.UnixMilli()), by))
 	e, err := newEntry(is, place{Spell: spell, By: by})
 	if err != nil {
 		r.log.Error("an incident cannot be told", "scope", s.Name, "err", err)

@@ -21,6 +21,7 @@ type promise struct {
 	place int    // in the book
 	ready bool   // its windows hold what the book knows
 	since int64  // first minute expected of the node, as its windows were told
+	read  int64  // what lies from this minute on was passed over when the book was read
 	burn  *slo.BurnWatch
 	own   bool // the last window of burn is the objective's own
 	kept  kept
@@ -72,7 +73,8 @@ func (p *promise) load(book Book, now time.Time) error {
 		p.folded = floorDiv(at-p.keep(), 60)
 	}
 	p.folded = min(p.folded, newest)
-	buckets, err := book.Buckets(p.place, p.folded*60, at+24*60)
+	p.read = at + 24*60
+	buckets, err := book.Buckets(p.place, p.folded*60, p.read)
 	if err != nil {
 		return err
 	}
@@ -135,7 +137,7 @@ func (p *promise) longest() int64 {
 }
 
 // take notes buckets that were stored. What lies more than a day ahead comes from a
-// clock that was wrong and is read when its time comes.
+// clock that was wrong, or was written before one was, and is read when its time comes.
 func (p *promise) take(book Book, buckets []slo.Bucket) {
 	for _, b := range buckets {
 		switch {
@@ -218,8 +220,10 @@ func (p *promise) firing() []slo.Alert {
 // A trigger is what is remembered of the alert by which a failure was seen.
 type trigger struct {
 	ID    string        `json:"id"`
-	After time.Duration `json:"after"` // how soon after the end of trouble it resolves
-	Share float64       `json:"share"` // of a minute's events that fail in a bad minute, at least
+	Rule  string        `json:"rule,omitempty"`
+	Event string        `json:"event,omitempty"` // id of the show, if it is of one show's budget
+	After time.Duration `json:"after"`           // how soon after the end of trouble it resolves
+	Share float64       `json:"share"`           // of a minute's events that fail in a bad minute, at least
 	gap   int64         // minutes without trouble that do not end a failure
 	bound int64         // minutes that it looks back
 }
@@ -230,15 +234,21 @@ func (p *promise) trigger(a slo.Alert) trigger {
 		if r.Key == a.Rule && a.Scope == p.scope {
 			t := p.burn.Tiers()[i]
 			return trigger{
-				ID: a.ID, After: t.Short, Share: t.Rate * (1 - p.o.Target),
+				ID: a.ID, Rule: a.Rule, After: t.Short, Share: t.Rate * (1 - p.o.Target),
 				gap: int64(t.Short / time.Minute), bound: min(int64(t.Long/time.Minute), keepMinutes),
 			}
 		}
 	}
 	looks := slo.EventTiers()
 	last := looks[len(looks)-1]
+	event := ""
+	for _, s := range p.shows {
+		if showScope(p.scope, s.ID) == a.Scope {
+			event = s.ID
+		}
+	}
 	return trigger{
-		ID: a.ID, After: last.Short + slo.EventRule().Hold, Share: 1 - p.o.Target,
+		ID: a.ID, Rule: a.Rule, Event: event, After: last.Short + slo.EventRule().Hold, Share: 1 - p.o.Target,
 		gap: int64(last.Short / time.Minute), bound: int64(last.Long / time.Minute),
 	}
 }

@@ -188,8 +188,9 @@ func (r *Room) step(now time.Time, seen sight) error {
 }
 
 // keepTime goes back with a clock that was set back: windows never do, so they are
-// made anew. An objective whose buckets cannot be read is tried again with the next
-// step, and holds up no other. The caller holds mu.
+// made anew, and once more when time comes to what was passed over then. An objective
+// whose buckets cannot be read is tried again with the next step, and holds up no
+// other. The caller holds mu.
 func (r *Room) keepTime(now time.Time) error {
 	back := now.Before(r.at)
 	var failed []error
@@ -197,7 +198,7 @@ func (r *Room) keepTime(now time.Time) error {
 		if back {
 			p.rewind(now)
 		}
-		if !p.ready || slo.MinuteOf(now)+1 < p.burn.Track.Now() {
+		if !p.ready || slo.MinuteOf(now)+1 < p.burn.Track.Now() || slo.MinuteOf(now) >= p.read {
 			p.ready = false
 			if err := p.load(r.o.Book, now); err != nil {
 				failed = append(failed, fmt.Errorf("incidents: read the buckets of %s: %w", p.o.Name, err))

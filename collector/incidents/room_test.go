@@ -53,6 +53,9 @@ func TestOutageOfAShow(t *testing.T) {
 	if v := w.room.View(); len(v.Alerts) == 0 || !v.Alerts[0].Over {
 		t.Errorf("the alerts that look back on an incident that is over are %+v", v.Alerts)
 	}
+	if diff := cmp.Diff([]string{"revenue-path  ", "checkout-success page/21600/1800 "}, w.woken()); diff != "" {
+		t.Errorf("woken by (-want +got):\n%s", diff)
+	}
 	for _, i := range w.heard() {
 		if len(i.Links) == 0 || i.Links[0].Fact.TraceID != traceID {
 			t.Errorf("%s has no trace of the journey: %+v", i.Scope.Name, i.Links)
@@ -86,6 +89,9 @@ func TestOutageAtTheStart(t *testing.T) {
 		}
 		if a := w.room.View().Alerts; len(a) > 0 && (a[0].Scope != "uk/soho/soho-1#ev1" || a[0].Show != "ev1") {
 			t.Errorf("the alert is of %q, show %q", a[0].Scope, a[0].Show)
+		}
+		if diff := cmp.Diff([]string{"checkout-success event/page ev1"}, w.woken()); diff != "" {
+			t.Errorf("woken by (-want +got):\n%s", diff)
 		}
 	}
 }

@@ -52,7 +52,7 @@ func (r *Room) burn(now time.Time, p *promise, a slo.Alert, by trigger) {
 	s := r.scope(incident.Objective, p.o.Name)
 	last, at := r.last(s), slo.MinuteOf(now)
 	if last != nil && last.open() {
-		r.told(last, last.set(last.rate(a.Urgency, now)))
+		r.told(last, last.set(last.rate(a.Urgency, now, &by)))
 		if last.By == nil || by.After <= last.By.After {
 			last.By = &by
 			r.touch(last, false)
@@ -68,7 +68,7 @@ func (r *Room) burn(now time.Time, p *promise, a slo.Alert, by trigger) {
 	case ok:
 	case last != nil && !p.o.Budgeting.Sliced():
 		// The same trouble, in a window that saw it later: nothing failed since.
-		r.told(last, last.set(last.rate(a.Urgency, now)))
+		r.told(last, last.set(last.rate(a.Urgency, now, &by)))
 		return
 	default:
 		first = slo.MinuteOf(a.Start)

@@ -23,7 +23,7 @@ func TestOwnWindowIsWhatTheBucketsSay(t *testing.T) {
 		w.start()
 		all := map[int64]slo.Bucket{}
 		for range rapid.IntRange(1, 40).Draw(rt, "steps") {
-			switch rapid.SampledFrom([]string{"sell", "sell", "late", "wait", "night", "restart"}).Draw(rt, "op") {
+			switch rapid.SampledFrom([]string{"sell", "sell", "late", "wait", "night", "astray", "restart"}).Draw(rt, "op") {
 			case "sell":
 				w.sell(rapid.Int64Range(0, 5).Draw(rt, "good"), rapid.Int64Range(0, 2).Draw(rt, "bad"))
 			case "late":
@@ -33,6 +33,12 @@ func TestOwnWindowIsWhatTheBucketsSay(t *testing.T) {
 				w.now = w.now.Add(time.Duration(rapid.IntRange(1, 7200).Draw(rt, "seconds")) * time.Second)
 			case "night":
 				w.now = w.now.Add(time.Duration(rapid.IntRange(1, 60).Draw(rt, "hours")) * time.Hour)
+			case "astray": // the clock is set wrong, and right again before anything is forgotten for it
+				away := time.Duration(rapid.IntRange(-60*60, 23*60).Draw(rt, "minutes off")) * time.Minute
+				w.now = w.now.Add(away)
+				w.sell(1, 1)
+				w.step()
+				w.now = w.now.Add(time.Minute - away)
 			case "restart":
 				w.start()
 			}

@@ -253,6 +253,19 @@ func (w *world) heard() []incident.Incident {
 	return out
 }
 
+// woken says, for each time that somebody was, of what and by which alert; a journey
+// has none.
+func (w *world) woken() []string {
+	w.t.Helper()
+	var out []string
+	for _, i := range w.heard() {
+		for _, k := range i.Wakings() {
+			out = append(out, i.Scope.Name+" "+k.Rule+" "+k.Event)
+		}
+	}
+	return out
+}
+
 // story says what the centre knows, a line for each spell.
 func (w *world) story() []string {
 	w.t.Helper()

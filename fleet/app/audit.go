@@ -5,11 +5,8 @@ import (
 	"log/slog"
 	"time"
 
-	"ghostlight/buffer"
 	"ghostlight/fleet/burn"
 	"ghostlight/fleet/incident"
-	"ghostlight/slo"
-	scopes "ghostlight/slo/incident"
 )
 
 const (
@@ -28,7 +25,7 @@ func audit(ctx context.Context, book *incident.Book, room *burn.Room, log *slog.
 		changed := book.Changed()
 		list, last, err := book.Changes(ctx, seen, since)
 		if err == nil {
-			err = room.Heard(ctx, pagesOf(list)...)
+			err = room.Heard(ctx, burn.PagesOf(list)...)
 		}
 		if err == nil {
 			seen = last
@@ -49,23 +46,4 @@ func audit(ctx context.Context, book *incident.Book, room *burn.Room, log *slog.
 			}
 		}
 	}
-}
-
-// pagesOf are the pages that nodes raised because an objective of theirs burnt.
-func pagesOf(list []scopes.Incident) []burn.Page {
-	var out []burn.Page
-	for _, i := range list {
-		s := i.Scope
-		if s.Node == "" || s.Cause != scopes.Objective || i.Urgency() != slo.Page {
-			continue
-		}
-		p := burn.Page{Source: buffer.Source{Region: s.Region, Venue: s.Venue, Node: s.Node}, IncidentID: i.ID(), Objective: s.Name}
-		var ok bool
-		if p.FiredMS, ok = i.When(scopes.Detected); !ok {
-			p.FiredMS, _ = i.When(scopes.Failed)
-		}
-		p.ResolvedMS, _ = i.When(scopes.Parity)
-		out = append(out, p)
-	}
-	return out
 }

@@ -56,7 +56,7 @@ func alertsTo(book *incident.Book) func(context.Context, []burn.Alert) error {
 	return func(ctx context.Context, list []burn.Alert) error {
 		out := make([]incident.Alert, len(list))
 		for i, a := range list {
-			out[i] = incident.Alert{Alert: a.Alert, Region: a.Region, Venue: a.Venue}
+			out[i] = incident.Alert{Alert: a.Alert, Region: a.Region, Venue: a.Venue, Event: a.Event}
 		}
 		return book.Alerts(ctx, out)
 	}

@@ -11,10 +11,10 @@ import (
 )
 
 // An Alert is a burn alert of many nodes: it fired, or it resolved. Empty parts of
-// its place mean all.
+// its place mean all; Event is the id of the show, if it is of one show's budget.
 type Alert struct {
 	slo.Alert
-	Region, Venue string
+	Region, Venue, Event string
 }
 
 // Alerts takes what fired and resolved. While any alert of an objective fires in a
@@ -93,7 +93,7 @@ func (b *Book) begins(ctx context.Context, tx *sql.Tx, a Alert) (incident.Incide
 		i = incident.Fail(last, s, a.Start, b.o.Flap)
 	}
 	spells := i.Spells()
-	return i.Rate(incident.Severity{Urgency: a.Urgency, AtMS: a.Fired.UnixMilli(), Source: incident.Centre}).
+	return i.Rate(incident.Severity{Urgency: a.Urgency, AtMS: a.Fired.UnixMilli(), Source: incident.Centre, Rule: a.Rule, Event: a.Event}).
 		Mark(incident.Mark{Stage: incident.Detected, SpellMS: spells[len(spells)-1].StartMS, AtMS: a.Fired.UnixMilli(), Source: incident.Centre}), nil
 }
 

@@ -86,12 +86,24 @@ func (b *Book) dark(ctx context.Context, v *registry.View, down []registry.Episo
 		i = incident.Fail(last, s, at, b.o.Flap).
 			Rate(incident.Severity{Urgency: slo.Page, AtMS: now.UnixMilli(), Source: incident.Centre}).
 			Mark(incident.Mark{Stage: incident.Detected, SpellMS: spell, AtMS: now.UnixMilli(), Source: incident.Centre})
+		i = heardBetween(i, spell, ep.Start)
 	}
 	if !ep.End.IsZero() {
 		i = i.Mark(incident.Mark{Stage: incident.Mitigated, SpellMS: spell, AtMS: ep.End.UnixMilli(), Source: incident.Centre})
 		i = b.unexpected(i, time.UnixMilli(spell), ep.End)
 	}
 	return i, true, nil
+}
+
+// heardBetween ends the spells before one whose episode began with the last sign given:
+// the node was heard, however shortly, while nobody judged.
+func heardBetween(i incident.Incident, spell int64, sign time.Time) incident.Incident {
+	for _, s := range i.Spells() {
+		if s.StartMS < spell && s.MitigatedMS == 0 && s.ParityMS == 0 {
+			i = i.Mark(incident.Mark{Stage: incident.Mitigated, SpellMS: s.StartMS, AtMS: max(s.StartMS, sign.UnixMilli()), Source: incident.Centre})
+		}
+	}
+	return i
 }
 
 // last is the latest darkness of a node, nil if there is none.

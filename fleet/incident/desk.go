@@ -24,6 +24,7 @@ type desk struct {
 	pages   map[string]page  // by id of incident or group
 	told    map[string]string
 	again   time.Time // when to tell even if nothing changed; zero: not
+	tidied  time.Time // when what is over was last taken from the desk
 
 	ended   map[buffer.Source]registry.Episode // the last episode dealt with to its end
 	drained map[buffer.Source]time.Time        // when a node was last seen to have no revenue waiting

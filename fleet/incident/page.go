@@ -47,13 +47,25 @@ func (b *Book) tell(ctx context.Context, causes []cause) error {
 	return errors.Join(errs...)
 }
 
-// due picks the causes to be told of now, and gives a key to those that had none.
+// due picks the causes to be told of now, and gives a key to those that had none of
+// their own. What seemed one and turned out to be two, once the end of the first was
+// here, shared a key: it stays that of the cause that it is named by.
 func (b *Book) due(causes []cause, defs []ledger.Definition) (due []cause, fresh map[string]page) {
 	now := b.o.Now()
 	crowd := b.population().Nodes >= incident.DarkLeast
 	fresh = map[string]page{}
-	for _, c := range causes {
-		ids, keys := c.ids(), b.keys(c)
+	of := map[string]int{} // which cause an id is of
+	for n, c := range causes {
+		for _, id := range c.ids() {
+			of[id] = n
+		}
+	}
+	for at, c := range causes {
+		foreign := func(p page) bool {
+			n, ok := of[p.key]
+			return ok && n != at
+		}
+		ids, keys := c.ids(), slices.DeleteFunc(b.keys(c), foreign)
 		if len(keys) == 0 {
 			if until := b.settles(c); crowd && now.Before(until) {
 				b.desk.again = sooner(b.desk.again, until)
@@ -66,7 +78,7 @@ func (b *Book) due(causes []cause, defs []ledger.Definition) (due []cause, fresh
 			keys = []page{{ids[0], now.UnixMilli()}}
 		}
 		for _, id := range ids {
-			if _, ok := b.desk.pages[id]; !ok {
+			if p, ok := b.desk.pages[id]; !ok || foreign(p) {
 				fresh[id] = keys[0]
 			}
 		}
@@ -156,7 +168,7 @@ func (b *Book) keepPages(ctx context.Context, fresh map[string]page) error {
 	}
 	err := b.o.Store.Write(ctx, func(tx *sql.Tx) error {
 		for id, p := range fresh {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO incident_pages VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING`, id, p.key, p.at); err != nil {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO incident_pages VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET page = excluded.page, at_ms = excluded.at_ms`, id, p.key, p.at); err != nil {
 				return err
 			}
 		}

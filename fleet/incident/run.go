@@ -15,9 +15,8 @@ const (
 // Run judges darkness, gathers what belongs together and tells people, until ctx
 // ends. What it stored by then it goes on from.
 func (b *Book) Run(ctx context.Context) error {
-	judge, tidy, prune := time.NewTicker(judgeEvery), time.NewTicker(clearEvery), time.NewTicker(pruneEvery)
+	judge, prune := time.NewTicker(judgeEvery), time.NewTicker(pruneEvery)
 	defer judge.Stop()
-	defer tidy.Stop()
 	defer prune.Stop()
 	failed := false
 	report := func(err error) {
@@ -29,17 +28,15 @@ func (b *Book) Run(ctx context.Context) error {
 		}
 		failed = err != nil
 	}
-	report(b.round(ctx))
+	report(b.Step(ctx))
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-b.wake:
-			report(b.round(ctx))
+			report(b.Step(ctx))
 		case <-judge.C:
-			report(b.round(ctx))
-		case <-tidy.C:
-			b.desk.clear(b.o.Now().Add(-b.o.Recent))
+			report(b.Step(ctx))
 		case <-prune.C:
 			report(b.prune(ctx))
 		}
@@ -55,6 +52,16 @@ func (b *Book) Working() error {
 		return fmt.Errorf("incidents were judged last at %s", last.UTC().Format(time.RFC3339))
 	}
 	return nil
+}
+
+// Step judges and tells once, as Run does every second. It is not for use beside Run.
+// After an error a later step goes on.
+func (b *Book) Step(ctx context.Context) error {
+	if now := b.o.Now(); now.Sub(b.desk.tidied).Abs() >= clearEvery {
+		b.desk.clear(now.Add(-b.o.Recent))
+		b.desk.tidied = now
+	}
+	return b.round(ctx)
 }
 
 // round does what is to be done now. What an earlier round stored and could not go on

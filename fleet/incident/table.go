@@ -30,7 +30,7 @@ var tables = []string{
 	`CREATE TABLE IF NOT EXISTS incident_gathered (member TEXT PRIMARY KEY, gathers TEXT NOT NULL)`,
 	`CREATE INDEX IF NOT EXISTS incident_gathered_by ON incident_gathered (gathers)`,
 	// Under which key people are told of an incident or group: once it has one it
-	// keeps it.
+	// keeps it, unless that is the key of another that it only seemed to be part of.
 	`CREATE TABLE IF NOT EXISTS incident_pages (id TEXT PRIMARY KEY, page TEXT NOT NULL, at_ms BIGINT NOT NULL)`,
 	`CREATE TABLE IF NOT EXISTS incident_alerts (alert TEXT PRIMARY KEY, incident TEXT NOT NULL, resolved_ms BIGINT NOT NULL)`,
 	`CREATE INDEX IF NOT EXISTS incident_alerts_of ON incident_alerts (incident)`,

@@ -79,6 +79,7 @@ func startAgent(n *node) (*agent, error) {
 		return nil, err
 	}
 	// With an end at once, Run does no more than to announce the objectives.
+	n.shown = 0
 	ended, end := context.WithCancel(context.Background())
 	end()
 	return a, a.book.Run(ended)

@@ -32,11 +32,13 @@ type centre struct {
 	posts  []post // under way
 	pages  pages  // that were heard of
 	scopes *scopes
+	book   *register
 }
 
 func openCentre(ctx context.Context, f *feed, dir string) (*centre, error) {
 	c := &centre{f: f, dir: dir, rng: f.rng(streamCentre, 0), pages: pages{}}
 	c.scopes = &scopes{f: f, rng: f.rng(streamCentre, 1), told: map[string]burn.Alert{}}
+	c.book = &register{f: f, rng: f.rng(streamCentre, 2), told: map[string]*tale{}}
 	return c, c.open(ctx)
 }
 
@@ -47,7 +49,7 @@ func (c *centre) open(ctx context.Context) (err error) {
 	if c.ledger, err = ledger.New(ctx, c.store, ledger.Clock(c.f.time)); err != nil {
 		return errors.Join(err, c.store.Close())
 	}
-	if err = c.scopes.open(ctx, c); err != nil {
+	if err = errors.Join(c.book.open(ctx, c), c.scopes.open(ctx, c)); err != nil {
 		return errors.Join(err, c.store.Close())
 	}
 	return nil
@@ -86,9 +88,11 @@ func (c *centre) step(ctx context.Context) error {
 		due = due[n:]
 	}
 	if c.rng.IntN(2) == 0 {
-		return c.scopes.step(ctx)
+		if err := errors.Join(c.scopes.step(ctx), c.book.step(ctx)); err != nil {
+			return err
+		}
 	}
-	return nil
+	return c.audit(ctx)
 }
 
 // take commits a group and answers, or dies: in the middle of it, or between the
@@ -139,6 +143,9 @@ func (c *centre) apply(ctx context.Context, tx *sql.Tx, p post) error {
 	for _, r := range p.block.records {
 		if r.Kind == incident.Kind {
 			c.f.hear(c.pages, p.node, r)
+			if err := c.book.apply(ctx, tx, p.node.source, r); err != nil {
+				return fmt.Errorf("%s of %s: %w", r.Key, p.node.source, err)
+			}
 			continue
 		}
 		if c.f.bug == bugLate && r.Kind == ledger.KindBucket && c.f.now-p.block.created > 3_600_000 {

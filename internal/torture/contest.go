@@ -41,8 +41,14 @@ type Score struct {
 }
 
 // PageScore is how a side's pages compare with those of somebody who knew at once
-// what happened.
-type PageScore struct{ Due, Missed, False, Double int }
+// what happened, and in true time. ByClock counts those of Missed and False that the
+// venue's own clock accounts for, which was set wrong: by the stamps that it gave to
+// what happened the rule did not hold, or did. A page for each outage is no double, if
+// the rule holds over two of them.
+type PageScore struct {
+	Due, Missed, False, Double  int
+	MissedByClock, FalseByClock int
+}
 
 // A Contest is what came of some feeds.
 type Contest struct {
@@ -62,7 +68,8 @@ func NewContest() Contest {
 }
 
 // Check reports where Ghostlight failed its own promises: a wrong verdict, the truth
-// outside of bounds, or anything but the truth once all is delivered.
+// outside of bounds, anything but the truth once all is delivered, a page for which
+// neither what happened nor the venue's clock accounts, or two for one outage.
 func (c Contest) Check() error {
 	var errs []error
 	for when, scores := range map[string]map[Side]*Score{"as the venues close": c.Closing, "all delivered": c.End} {
@@ -72,6 +79,9 @@ func (c Contest) Check() error {
 	}
 	if s := c.End[Ghostlight]; s.SLIWorst > 0 || s.Silent > 0 {
 		errs = append(errs, fmt.Errorf("all delivered: Ghostlight is off by %v and silent on %d", s.SLIWorst, s.Silent))
+	}
+	if p := c.Pages[Ghostlight]; p.False > p.FalseByClock || p.Double > 0 {
+		errs = append(errs, fmt.Errorf("%d pages for nothing, %d twice for one outage", p.False-p.FalseByClock, p.Double))
 	}
 	return errors.Join(errs...)
 }
@@ -137,7 +147,7 @@ func (c *Contest) Compare(ctx context.Context, seed uint64, only []Fault, dir st
 			return err
 		}
 		c.Pages[Ghostlight].judge(due, f.pagesOf(pr))
-		c.Pages[Generated].judge(due, p.evaluator.Fired(pr.ID, slo.Page))
+		c.Pages[Generated].judge(due, paged(p.evaluator.Fired(pr.ID, slo.Page)))
 	}
 	return nil
 }

@@ -41,6 +41,13 @@ const (
 	bugWatch         // what a watch knows is not stored with its page
 	bugRevision      // what is told again of a minute has the revision of before
 	bugUnplanned     // planned minutes count
+	bugShows         // the centre has each show an hour late
+	bugRule          // a page is heard of with another rule than it has
+	bugUnheard       // a page of a node never reaches who audits it
+	bugKeys          // the keys that people were told are not stored
+	bugEnd           // the book does not hear that an incident is over
+	bugWithin        // the book takes each failure of a venue for a cause of its own
+	bugExpected      // the book expects no node to be on
 )
 
 // Happenings count what a feed went through.
@@ -57,6 +64,11 @@ type Happenings struct {
 	ScopePages                      int // alerts of scopes of many nodes
 	Growths                         int // nodes whose counters were compared
 	Standings                       int // running windows compared with sums made anew
+	Audited, ShowPages, MissedPages int // pages whose mark was compared; of them of shows, and missed
+	Unaudited                       int // pages that wait for data which never comes
+	Held                            int // stretches in which a rule held, compared with the pages there are
+	Causes, Keys                    int // what people were told of, and under how many keys
+	Dark, Outages                   int // how often nodes were dark; what the time to restore rests on
 }
 
 // Add adds up happenings.
@@ -66,6 +78,9 @@ func (h *Happenings) Add(o Happenings) {
 	h.DeathsBefore, h.DeathsBehind, h.Restarts = h.DeathsBefore+o.DeathsBefore, h.DeathsBehind+o.DeathsBehind, h.Restarts+o.Restarts
 	h.Probes, h.Open, h.Bounded, h.Exempted = h.Probes+o.Probes, h.Open+o.Open, h.Bounded+o.Bounded, h.Exempted+o.Exempted
 	h.Growths += o.Growths
+	h.Audited, h.ShowPages, h.MissedPages = h.Audited+o.Audited, h.ShowPages+o.ShowPages, h.MissedPages+o.MissedPages
+	h.Unaudited, h.Held = h.Unaudited+o.Unaudited, h.Held+o.Held
+	h.Causes, h.Keys, h.Dark, h.Outages = h.Causes+o.Causes, h.Keys+o.Keys, h.Dark+o.Dark, h.Outages+o.Outages
 	h.ScopePages, h.Standings = h.ScopePages+o.ScopePages, h.Standings+o.Standings
 	h.GivenUp, h.AsOf, h.Exactly = h.GivenUp+o.GivenUp, h.AsOf+o.AsOf, h.Exactly+o.Exactly
 	h.Settled, h.Restated, h.Pages = h.Settled+o.Settled, h.Restated+o.Restated, h.Pages+o.Pages
@@ -79,6 +94,7 @@ const (
 	streamNode
 	streamCentre
 	streamProbe
+	streamShows
 )
 
 func (f *feed) rng(stream, number int) *rand.Rand {
@@ -98,7 +114,8 @@ type feed struct {
 	truth           *truth
 	nodes           []*node
 	centre          *centre
-	paged           pages // that nodes have on disk
+	paged           pages                // that nodes have on disk
+	shows           map[string][]billing // by venue
 	probes          []probe
 	seen            *sight // nil: nobody scrapes
 	problems        []string
@@ -116,7 +133,7 @@ const (
 // newFeed draws a feed. It begins on the day before the clocks of London change, or
 // on another.
 func newFeed(ctx context.Context, o Options) (*feed, error) {
-	f := &feed{Options: o, truth: newTruth(), paged: pages{}}
+	f := &feed{Options: o, truth: newTruth(), paged: pages{}, shows: map[string][]billing{}}
 	rng := f.rng(streamFeed, 0)
 	zone, err := time.LoadLocation("Europe/London")
 	if err != nil {
@@ -153,6 +170,9 @@ func (f *feed) build(ctx context.Context, rng *rand.Rand) error {
 		most, f.seen = 1, newSight()
 	}
 	for v := range 2 + rng.IntN(2) {
+		if !f.contest { // rules that are generated know of no shows
+			f.shows[fmt.Sprintf("venue-%d", v)] = f.drawShows(v)
+		}
 		for n := range 1 + rng.IntN(most) {
 			region := []string{"north", "south"}[v%2]
 			src := buffer.Source{Region: region, Venue: fmt.Sprintf("venue-%d", v), Node: fmt.Sprintf("node-%d", n)}

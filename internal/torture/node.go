@@ -33,8 +33,10 @@ type node struct {
 	agent    *agent  // nil: not running
 	counters reading // that are on disk
 	away     int64   // the agent does not start before
+	presence presence
 	passed   map[int64]int64
 	latest   int64 // how far the clock has ever been, Unix milliseconds
+	shown    int64 // the calendar is not told before
 }
 
 func newNode(f *feed, number int, source buffer.Source) *node {
@@ -110,7 +112,7 @@ func (n *node) happen(what thing, at, stamp int64, good bool) {
 	a, m := account{n.number, what}, stamp/60_000
 	n.f.truth.add(a, m, good)
 	if n.f.seen != nil {
-		n.f.seen.happened.add(a, at/60_000, good)
+		n.f.seen.events[a] = append(n.f.seen.events[a], event{at, good})
 	}
 	if (m+1)*60_000 <= n.latest {
 		n.f.truth.came(a, m, n.passed[m])
@@ -185,6 +187,7 @@ func (n *node) look() {
 		n.plan.deaths = n.plan.deaths[1:]
 		a.disk.dying = diesBefore + n.rng.IntN(2)
 	}
+	n.tellShows()
 	a.read()
 	a.scrape()
 	a.journey()

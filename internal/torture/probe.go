@@ -187,7 +187,10 @@ func (f *feed) judge(ctx context.Context) error {
 		}
 	}
 	f.centre.scopes.judge()
-	return f.judgePages()
+	if err := f.judgePages(); err != nil {
+		return err
+	}
+	return errors.Join(f.judgeAudit(ctx), f.centre.book.judge(ctx))
 }
 
 // judgeObjective compares the whole feed, for the fleet, each venue and each node.
@@ -293,7 +296,8 @@ func (f *feed) judgeProbe(ctx context.Context, p probe) error {
 		f.GivenUp++ // what was waited for long enough may come after all: then it is restated
 		return nil
 	}
-	if f.truth.cameAgain(s, p.nodes, p.from, p.to, p.at) {
+	// Nobody can bound what a node sells of which nothing was ever heard.
+	if len(p.since) < len(p.nodes) || f.truth.cameAgain(s, p.nodes, p.from, p.to, p.at) {
 		f.Exempted++
 		return nil
 	}
@@ -302,7 +306,7 @@ func (f *feed) judgeProbe(ctx context.Context, p probe) error {
 			f.problem("%s: at %s the SLI was within [%v, %v], in the end it is %v; then %+v", f.String(p.question), f.clock(p.at), p.answer.Lower, p.answer.Upper, sli, p.answer)
 		}
 	}
-	if p.answer.Final && p.answer.Verdict != last.Verdict {
+	if p.answer.Final && p.answer.Verdict != last.Verdict && p.answer.Coverage != (slo.Coverage{}) { // of no minute at all nothing is said
 		f.problem("%s: at %s the verdict was final, %s, in the end it is %s; then %+v, now %+v", f.String(p.question), f.clock(p.at), p.answer.Verdict, last.Verdict, p.answer, last)
 	}
 	if !p.answer.Final && p.answer.Verdict != slo.Undetermined && c.Total > 0 && p.answer.Verdict != last.Verdict && last.Final {

@@ -1,17 +1,14 @@
 package torture
 
 import (
-	"cmp"
 	"context"
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"ghostlight/internal/torture/peer"
 	"ghostlight/slo"
-	"ghostlight/slo/incident"
 )
 
 // A rival is a Prometheus that a feed is replayed to.
@@ -110,86 +107,4 @@ func believed(ratio float64, ok bool, target float64) slo.Status {
 		st.Verdict = slo.Met
 	}
 	return st
-}
-
-const (
-	// flap is how far apart the parts of one page may be.
-	flap = 10 * 60_000
-	// pageEarly and pageLate are how much before and after a page is due it may come.
-	pageEarly, pageLate = 5 * 60_000, 15 * 60_000
-)
-
-// due is when somebody who knew at once what happens would be paged for a promise.
-func (f *feed) due(p promise) ([]peer.Firing, error) {
-	burn, err := slo.NewBurnWatch(p.node.source.String(), f.objectives[p.number], nil)
-	if err != nil {
-		return nil, err
-	}
-	events := f.seen.happened.events[account{p.node.number, f.sheets[p.number].thing}]
-	var out []peer.Firing
-	for m := f.start / 60_000; m < f.end/60_000; m++ {
-		c := events[m]
-		burn.Track.Advance(m)
-		burn.Track.Replace(m, slo.Sum{}, slo.Sum{Counts: c, Coverage: slo.Coverage{Measured: 1}})
-		burn.Step(slo.MinuteStart(m).Add(59 * time.Second))
-		for _, a := range burn.Watch.Active() {
-			if a.Urgency == slo.Page && a.Phase == slo.Firing {
-				out = append(out, peer.Firing{From: m * 60_000, To: (m + 1) * 60_000})
-				break
-			}
-		}
-	}
-	return merge(out), nil
-}
-
-// pagesOf is when a promise's node paged.
-func (f *feed) pagesOf(p promise) (out []peer.Firing) {
-	for id, at := range f.seen.pages {
-		is := f.paged[id]
-		if s := is.Scope; s.Venue != p.node.source.Venue || s.Cause != incident.Objective || s.Name != f.objectives[p.number].Name {
-			continue
-		}
-		if is.Open() {
-			at.To = f.now
-		}
-		out = append(out, at)
-	}
-	return out
-}
-
-// merge puts what overlaps, or is no further apart than flap, together.
-func merge(list []peer.Firing) (out []peer.Firing) {
-	slices.SortFunc(list, func(a, b peer.Firing) int { return cmp.Compare(a.From, b.From) })
-	for _, x := range list {
-		if n := len(out); n > 0 && x.From-out[n-1].To <= flap {
-			out[n-1].To = max(out[n-1].To, x.To)
-		} else {
-			out = append(out, x)
-		}
-	}
-	return out
-}
-
-// judge compares pages that were due with those that came.
-func (s *PageScore) judge(due, came []peer.Firing) {
-	due, came = merge(due), merge(came)
-	answers := func(d, c peer.Firing) bool { return c.From <= d.To+pageLate && c.To >= d.From-pageEarly }
-	s.Due += len(due)
-	for _, d := range due {
-		n := 0
-		for _, c := range came {
-			if answers(d, c) {
-				n++
-			}
-		}
-		if n == 0 {
-			s.Missed++
-		}
-		s.Double += max(0, n-1)
-	}
-	for _, c := range came {
-		if !slices.ContainsFunc(due, func(d peer.Firing) bool { return answers(d, c) }) {
-			s.False++
-		}
-	}
 }

@@ -12,20 +12,34 @@ import (
 
 func minutes(from, to int64) peer.Firing { return peer.Firing{From: from * 60_000, To: to * 60_000} }
 
+// TestPagesAreJudged: by the clock of the venue, which is two hours ahead, the rule held
+// on the first of two outages of the first due page, and once when nothing was due.
 func TestPagesAreJudged(t *testing.T) {
-	due := []peer.Firing{minutes(100, 110), minutes(115, 130), minutes(300, 310)}
+	d := due{
+		pages:   []peer.Firing{minutes(100, 110), minutes(135, 150), minutes(300, 310)},
+		outages: []peer.Firing{minutes(95, 104), minutes(130, 140), minutes(143, 150), minutes(290, 305)},
+		byClock: []peer.Firing{minutes(220, 230), minutes(320, 330)},
+		shift:   func(int64) int64 { return 120 * 60_000 },
+	}
 	for name, tc := range map[string]struct {
 		came []peer.Firing
 		want PageScore
 	}{
-		"none came":                         {nil, PageScore{Due: 2, Missed: 2}},
-		"one for each":                      {[]peer.Firing{minutes(101, 131), minutes(312, 320)}, PageScore{Due: 2}},
-		"two for one outage":                {[]peer.Firing{minutes(101, 102), minutes(125, 126), minutes(300, 301)}, PageScore{Due: 2, Double: 1}},
-		"one too late and one for nothing":  {[]peer.Firing{minutes(146, 150), minutes(300, 301)}, PageScore{Due: 2, Missed: 1, False: 1}},
-		"a page that flaps is one page yet": {[]peer.Firing{minutes(101, 105), minutes(110, 112), minutes(301, 302)}, PageScore{Due: 2}},
+		"none came":                           {nil, PageScore{Due: 3, Missed: 3, MissedByClock: 2}},
+		"one for each":                        {[]peer.Firing{minutes(101, 111), minutes(136, 151), minutes(312, 320)}, PageScore{Due: 3}},
+		"one over two":                        {[]peer.Firing{minutes(101, 151), minutes(312, 320)}, PageScore{Due: 3}},
+		"two for one outage":                  {[]peer.Firing{minutes(101, 111), minutes(136, 150), minutes(300, 301), minutes(312, 313)}, PageScore{Due: 3, Double: 1}},
+		"a new outage within one that is due": {[]peer.Firing{minutes(101, 111), minutes(133, 134), minutes(145, 150), minutes(300, 301)}, PageScore{Due: 3}},
+		"one too late and one for nothing":    {[]peer.Firing{minutes(101, 102), minutes(166, 170), minutes(300, 301)}, PageScore{Due: 3, Missed: 1, MissedByClock: 1, False: 1}},
+		"one for nothing but by the clock":    {[]peer.Firing{minutes(101, 151), minutes(204, 205), minutes(300, 301)}, PageScore{Due: 3, False: 1, FalseByClock: 1}},
+		"one that flaps is one yet":           {[]peer.Firing{minutes(101, 105), minutes(110, 112), minutes(136, 137), minutes(301, 302)}, PageScore{Due: 3}},
 	} {
+		var list []came
+		for _, x := range tc.came {
+			list = append(list, came{x, d.shift(0) + x.From})
+		}
 		var got PageScore
-		if got.judge(due, tc.came); got != tc.want {
+		if got.judge(d, list); got != tc.want {
 			t.Errorf("%s: %+v, want %+v", name, got, tc.want)
 		}
 	}

@@ -29,18 +29,26 @@ var errUnheard = errors.New("the receiver died")
 
 // open continues what the life before has stored.
 func (s *scopes) open(ctx context.Context, c *centre) (err error) {
-	s.room, err = burn.New(ctx, burn.Options{Store: c.store, Ledger: c.ledger, Alerts: s.hear, Now: s.f.time, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return err
-	}
-	for more := true; more && err == nil; {
-		more, err = s.room.Load(ctx)
-	}
+	s.room, err = burn.New(ctx, burn.Options{Store: c.store, Ledger: c.ledger, Shows: s.f, Alerts: s.hear, Now: s.f.time, Log: slog.New(slog.DiscardHandler)})
 	return err
 }
 
+// load loads what windows lack.
+func (s *scopes) load(ctx context.Context) error {
+	for more := true; more; {
+		var err error
+		if more, err = s.room.Load(ctx); err != nil {
+			return fmt.Errorf("the centre's windows: %w", err)
+		}
+	}
+	return nil
+}
+
 // hear takes what is told, which may come again.
-func (s *scopes) hear(_ context.Context, alerts []burn.Alert) error {
+func (s *scopes) hear(ctx context.Context, alerts []burn.Alert) error {
+	if err := s.f.centre.book.alerts(ctx, alerts); err != nil {
+		return err
+	}
 	for _, a := range alerts {
 		if old, ok := s.told[a.ID]; !ok || a.Start.After(old.Start) || a.Phase == slo.Resolved {
 			s.told[a.ID] = a
@@ -52,16 +60,23 @@ func (s *scopes) hear(_ context.Context, alerts []burn.Alert) error {
 	return nil
 }
 
-// step lets time pass for the alerts.
+// step lets time pass for the alerts, on windows that are loaded.
 func (s *scopes) step(ctx context.Context) error {
+	if err := s.load(ctx); err != nil {
+		return err
+	}
 	if err := s.room.Step(ctx); err != nil && !errors.Is(err, errUnheard) {
 		return fmt.Errorf("the centre's alerts: %w", err)
 	}
 	return nil
 }
 
-// compare looks whether the running windows are what the ledger sums up anew.
+// compare looks whether the running windows are, as of a step, what the ledger sums up
+// anew.
 func (s *scopes) compare(ctx context.Context, l *ledger.Ledger) error {
+	if err := errors.Join(s.step(ctx), s.step(ctx)); err != nil {
+		return err // the second loads what the first found to be lacking
+	}
 	for _, st := range s.room.Current(ctx) {
 		if s.rng.IntN(5) > 0 {
 			continue

@@ -12,11 +12,24 @@ import (
 // mode on each node, which scrapes edgecore and the agent and sends on what it has
 // once the uplink is back, and by somebody who knows at once what happened.
 type sight struct {
-	happened *truth // by true time
+	events   map[account][]event // by true time
 	arrivals []arrival
 	unsent   map[int][]peer.Sample // by node, oldest first
 	offered  int
 	pages    map[string]peer.Firing // by key: from when it was durable to when its end was
+}
+
+// An event is what happened to one guest.
+type event struct {
+	at   int64
+	good bool
+}
+
+func (e event) counts() slo.Counts {
+	if e.good {
+		return slo.Counts{Good: 1, Total: 1}
+	}
+	return slo.Counts{Total: 1}
 }
 
 // An arrival is what one node sends at once.
@@ -31,7 +44,7 @@ type arrival struct {
 const lateFrom = 3 * 60_000
 
 func newSight() *sight {
-	return &sight{happened: newTruth(), unsent: map[int][]peer.Sample{}, pages: map[string]peer.Firing{}}
+	return &sight{events: map[account][]event{}, unsent: map[int][]peer.Sample{}, pages: map[string]peer.Firing{}}
 }
 
 // scrape looks at a node, and sends what it has if the uplink is there. Both need

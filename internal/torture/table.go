@@ -29,10 +29,16 @@ func (c Contest) Table() string {
 				percent(s.SLI/said), percent(s.SLIWorst), percent(s.Budget/said), percent(s.BudgetWorst), s.Wrong, s.Judged, s.Silent, outside)
 		}
 	}
+	byClock := func(n, of int) string {
+		if of == 0 {
+			return fmt.Sprint(n)
+		}
+		return fmt.Sprintf("%d (%d by the venue's own clock, which was set wrong)", n, of)
+	}
 	b.WriteString("\n| pages | due | missed | false | more than one for an outage |\n| --- | ---: | ---: | ---: | ---: |\n")
 	for _, side := range []Side{Ghostlight, Generated} {
 		p := c.Pages[side]
-		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d |\n", side, p.Due, p.Missed, p.False, p.Double)
+		fmt.Fprintf(&b, "| %s | %d | %s | %s | %d |\n", side, p.Due, byClock(p.Missed, p.MissedByClock), byClock(p.False, p.FalseByClock), p.Double)
 	}
 	return b.String()
 }

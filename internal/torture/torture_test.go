@@ -56,6 +56,8 @@ func TestTorture(t *testing.T) {
 	for what, n := range map[string]int{
 		"events": sum.Events, "repeats": sum.Repeats, "malformed records": sum.Malformed, "deaths before a commit was durable": sum.DeathsBefore, "deaths behind it": sum.DeathsBehind,
 		"restarts of the centre": sum.Restarts, "looks while something was pending": sum.Open, "bounds": sum.Bounded, "final verdicts": sum.Settled, "incidents": sum.Pages, "alerts of many nodes": sum.ScopePages, "running windows": sum.Standings, "counters": sum.Growths,
+		"pages audited": sum.Audited, "pages of shows": sum.ShowPages, "pages missed": sum.MissedPages, "stretches in which a rule held": sum.Held,
+		"causes that people were told": sum.Keys, "dark nodes": sum.Dark, "outages": sum.Outages,
 		"looks back at what was known": sum.Exactly,
 	} {
 		if n == 0 {
@@ -81,6 +83,13 @@ func TestBrokenRulesAreNoticed(t *testing.T) {
 		"what a watch knows is not stored with its page":         {bugWatch, "began at"},
 		"what is told again of a minute has no revision":         {bugRevision, "the oracle has"},
 		"the oracle and the ledger differ in what is not wanted": {bugUnplanned, "the oracle has"},
+		"the centre has each show an hour late":                  {bugShows, "event/page, at"},
+		"a page is heard of with another rule than it has":       {bugRule, "by the truth its rule held"},
+		"a page never reaches who audits it":                     {bugUnheard, "is not audited"},
+		"the keys that people were told are not stored":          {bugKeys, "was last told to be firing"},
+		"the book does not hear that an incident is over":        {bugEnd, "the node has"},
+		"each failure of a venue is a cause of its own":          {bugWithin, "the time to restore rests on"},
+		"the book expects no node to be on":                      {bugExpected, "does not know that it was dark"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -29,6 +29,7 @@ func (n *node) send() {
 		return
 	}
 	n.disk.waiting = slices.DeleteFunc(n.disk.waiting, func(b *block) bool { return b.acked })
+	n.sign()
 	sent := 0
 	for _, b := range slices.Backward(n.disk.waiting) {
 		if b.sent > 0 && n.f.now-b.sent < resendAfter {

@@ -201,7 +201,7 @@ func (s Severity) validate() error {
 	if s.Urgency != slo.Page && s.Urgency != slo.Ticket {
 		return fmt.Errorf("urgency %q is unknown", s.Urgency)
 	}
-	return errors.Join(s.Source.validate(), times(s.AtMS))
+	return errors.Join(s.Source.validate(), names(s.Rule, s.Event), times(s.AtMS))
 }
 
 func (h Heal) validate() error {

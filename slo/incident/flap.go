@@ -36,13 +36,16 @@ func near(i Incident, ms int64, h time.Duration) bool {
 // identity of the earliest and all spells; the other ids are in Also. It is a view
 // for people and for statistics: keep the incidents themselves, for more may come
 // that changes which belong together. The order of list does not matter.
+//
+// A node takes up an incident that goes on again, it mints no other: where it did, the
+// earlier is over, and its end is still to arrive.
 func Fold(list []Incident, h time.Duration) []Incident {
 	var out []Incident
 	last := map[Scope]int{} // the place in out of the scope's latest
 	for _, i := range byFailure(list) {
 		failed, _ := i.When(Failed)
 		at, ok := last[i.Scope]
-		if !ok || !near(out[at], failed, h) {
+		if !ok || !near(out[at], failed, h) || i.Scope.Owner() == Node && out[at].Open() {
 			last[i.Scope] = len(out)
 			out = append(out, i)
 			continue

@@ -115,6 +115,11 @@ type Severity struct {
 	Urgency slo.Urgency `json:"urgency"`
 	AtMS    int64       `json:"at_ms"`
 	Source  Source      `json:"source"`
+	// Rule is the key of the burn alert's rule that fired, and Event the id of the show
+	// if it is of one show's budget. Both are empty where no burn alert fired, and in
+	// records from before they were told.
+	Rule  string `json:"rule,omitempty"`
+	Event string `json:"event,omitempty"`
 }
 
 // A Heal is something the node tried by itself. Of one id the highest revision

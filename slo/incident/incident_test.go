@@ -44,7 +44,7 @@ func facts(rt *rapid.T, name string) Incident {
 		m := few("minute", 3)
 		switch few("sort", 8) {
 		case 0:
-			i = i.Rate(Severity{Urgency: []slo.Urgency{slo.Page, slo.Ticket}[few("urgency", 1)], AtMS: at(m), Source: source()})
+			i = i.Rate(Severity{Urgency: []slo.Urgency{slo.Page, slo.Ticket}[few("urgency", 1)], AtMS: at(m), Source: source(), Rule: []string{"", "page/3600/300"}[few("rule", 1)]})
 		case 1:
 			i = i.Try(Heal{ID: "h1", Title: "restart", Result: []string{"running", "ok"}[few("result", 1)], AtMS: at(m), Revision: uint32(few("revision", 2))})
 		case 2:
@@ -202,7 +202,7 @@ func TestFindingsAndUrgency(t *testing.T) {
 	if _, ok := i.Finding(); ok || i.Urgency() != slo.Ticket {
 		t.Error("nothing is known yet")
 	}
-	i = i.Rate(Severity{slo.Page, at(1), Centre}).Rate(Severity{slo.Ticket, at(9), Centre}).
+	i = i.Rate(Severity{Urgency: slo.Page, AtMS: at(1), Source: Centre}).Rate(Severity{Urgency: slo.Ticket, AtMS: at(9), Source: Centre}).
 		Find(Finding{Sales: Lost, Good: 10, Bad: 3, AtMS: at(40), Revision: 2}).
 		Find(Finding{Sales: Unaffected, Good: 10, Pending: 4, AtMS: at(41), Revision: 1}).Arrive(t0.Add(time.Hour))
 	if f, ok := i.Finding(); !ok || f.Sales != Lost || f.Bad != 3 {
@@ -213,6 +213,55 @@ func TestFindingsAndUrgency(t *testing.T) {
 	}
 	if before := i.AsKnown(t0.Add(time.Hour - time.Millisecond)); len(before.Findings)+len(before.Severities) != 0 {
 		t.Errorf("known before it arrived: %+v", before)
+	}
+}
+
+// Each spell wakes once, by the word of the owner, whatever order it was told in; a
+// ticket wakes nobody.
+func TestWakings(t *testing.T) {
+	page := func(m int, rule, event string) Severity {
+		return Severity{Urgency: slo.Page, AtMS: at(m), Source: Node, Rule: rule, Event: event}
+	}
+	i := New(checkout, t0).Rate(Severity{Urgency: slo.Ticket, AtMS: at(1), Source: Node}).
+		Rate(page(9, "page/21600/1800", "")).Rate(page(3, "event/page", "gig")).
+		Rate(Severity{Urgency: slo.Page, AtMS: at(2), Source: Centre})
+	want := []Waking{{Severity: page(3, "event/page", "gig"), SpellMS: at(0)}}
+	if diff := cmp.Diff(want, i.Wakings()); diff != "" {
+		t.Errorf("while it goes on (-want +got):\n%s", diff)
+	}
+	i = i.Mark(mark(Parity, 0, 20))
+	again := Fail(&i, checkout, t0.Add(22*time.Minute), 5*time.Minute).Rate(page(23, "", "")).
+		Mark(mark(Closed, 22, 40))
+	want[0].OverMS = at(20)
+	want = append(want, Waking{Severity: page(23, "", ""), SpellMS: at(22), OverMS: at(40)})
+	if diff := cmp.Diff(want, again.Wakings()); diff != "" {
+		t.Errorf("it failed again and was closed (-want +got):\n%s", diff)
+	}
+	// A window that saw it late pages when all is over.
+	late := New(checkout, t0).Mark(mark(Parity, 0, 5)).Rate(page(7, "page/3600/300", ""))
+	if w := late.Wakings(); len(w) != 1 || w[0].OverMS != at(7) {
+		t.Errorf("woken after its end: %+v, want over as it woke", w)
+	}
+}
+
+// What was told before rules were is read as it was meant, and merges with what says
+// more.
+func TestRecordsWithoutARuleAreRead(t *testing.T) {
+	i := New(checkout, t0).Rate(Severity{Urgency: slo.Page, AtMS: at(1), Source: Node})
+	body, err := i.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(body), "rule") || strings.Contains(string(body), "event") {
+		t.Errorf("what is not known is told: %s", body)
+	}
+	old, err := Heard(i.ID(), body, "north", "soho", "edge-1")
+	if diff := cmp.Diff(i, old); diff != "" || err != nil {
+		t.Fatalf("read (-told +read):\n%s %v", diff, err)
+	}
+	both := merge(t, old, i.Rate(Severity{Urgency: slo.Page, AtMS: at(4), Source: Node, Rule: "page/3600/300"}))
+	if w := both.Wakings(); len(w) != 1 || w[0].Rule != "" || w[0].AtMS != at(1) {
+		t.Errorf("woken %+v, want once, by no rule that is known", w)
 	}
 }
 

@@ -152,6 +152,43 @@ func (i Incident) Urgency() slo.Urgency {
 	return slo.Ticket
 }
 
+// A Waking is one time that the incident woke somebody: the first page of a spell.
+type Waking struct {
+	Severity
+	SpellMS int64 // which spell
+	OverMS  int64 // when the spell was at parity or closed, not before the page; 0: it goes on
+}
+
+// Wakings lists when the scope's owner said that the incident wakes somebody, at most
+// once for each spell, the first first. What fails again wakes again.
+func (i Incident) Wakings() []Waking {
+	spells := i.Spells()
+	closed, _ := i.When(Closed)
+	var out []Waking
+	for _, k := range i.Severities { // sorted by time
+		if k.Fact.Urgency != slo.Page || k.Fact.Source != i.Scope.Owner() {
+			continue
+		}
+		n := 0
+		for n+1 < len(spells) && spells[n+1].StartMS <= k.Fact.AtMS {
+			n++
+		}
+		s := spells[n]
+		if slices.ContainsFunc(out, func(w Waking) bool { return w.SpellMS == s.StartMS }) {
+			continue
+		}
+		over := s.ParityMS
+		if over == 0 && n == len(spells)-1 {
+			over = closed
+		}
+		if over != 0 {
+			over = max(over, k.Fact.AtMS)
+		}
+		out = append(out, Waking{k.Fact, s.StartMS, over})
+	}
+	return out
+}
+
 // Tried lists what is believed of each heal, in the order they were tried.
 func (i Incident) Tried() []Heal {
 	best := map[string]Heal{}
