@@ -37,7 +37,7 @@ type Incident struct {
 	Urgency string `json:"urgency"`        // page or ticket
 	Stage   string `json:"stage"`          // failed, detected, acknowledged, mitigated, parity or closed
 	Open    bool   `json:"open"`
-	Told    bool   `json:"told"` // people were told of it, or of the group that it is part of
+	Page    string `json:"page,omitempty"` // the key that people were told of it under; empty: they were not
 
 	FailedMS       int64  `json:"failed_ms"`
 	DetectedMS     int64  `json:"detected_ms"`
@@ -128,7 +128,7 @@ func (i Incident) Wakes() bool { return i.Open && i.Urgency == string(slo.Page) 
 // accounted reports whether it is the burning of many venues that nobody is told of,
 // because they are told of what makes it.
 func (i Incident) accounted() bool {
-	return i.Open && !i.Told && i.Venue == "" && i.Cause == string(incident.Objective)
+	return i.Open && i.Page == "" && i.Venue == "" && i.Cause == string(incident.Objective)
 }
 
 // Place says where it is, such as "brixton".
@@ -150,7 +150,7 @@ func ToIncident(item book.Item, now time.Time, names map[string]string) Incident
 	s := item.Scope
 	out := Incident{
 		ID: item.ID, Region: s.Region, Venue: s.Venue, Node: s.Node, Carrier: s.Carrier, Cause: string(s.Cause), Name: s.Name,
-		Urgency: string(item.Urgency()), Stage: string(item.Stage()), Open: item.Open(), Told: item.Page != "", Spells: len(item.Spells()), Tried: []Attempt{},
+		Urgency: string(item.Urgency()), Stage: string(item.Stage()), Open: item.Open(), Page: item.Page, Spells: len(item.Spells()), Tried: []Attempt{},
 	}
 	for st, at := range map[incident.Stage]*int64{
 		incident.Failed: &out.FailedMS, incident.Detected: &out.DetectedMS, incident.Acknowledged: &out.AcknowledgedMS,
