@@ -70,13 +70,21 @@ func (b *Book) load(ctx context.Context) (bool, error) {
 	return fresh, nil
 }
 
-// lay puts rows on the desk, with the groups they are in and the rest of those.
+// lay puts rows on the desk, with the groups they are in and the rest of those; with
+// what is heard of a failure long past, what failed beside it then.
 func (b *Book) lay(ctx context.Context, found []row) error {
 	d := b.desk
-	var ids []string
+	var ids, missing []string
 	for _, r := range found {
 		id := r.ID()
 		ids = append(ids, id)
+		if _, known := d.list[id]; !known && !r.gathers {
+			beside, err := b.beside(ctx, r.Incident)
+			if err != nil {
+				return err
+			}
+			missing = append(missing, beside...)
+		}
 		if r.gathers {
 			d.groups[id] = r.Incident
 			continue
@@ -90,7 +98,6 @@ func (b *Book) lay(ctx context.Context, found []row) error {
 	if err != nil {
 		return err
 	}
-	var missing []string
 	for _, id := range groups {
 		if _, ok := d.groups[id]; !ok {
 			missing = append(missing, id)
@@ -111,6 +118,28 @@ func (b *Book) lay(ctx context.Context, found []row) error {
 		return err
 	}
 	return b.lay(ctx, more)
+}
+
+// beside lists what else failed in a venue at the time of a failure that is so long past
+// that the desk may not have it any more.
+func (b *Book) beside(ctx context.Context, i incident.Incident) ([]string, error) {
+	failed, _ := i.When(incident.Failed)
+	if i.Scope.Venue == "" || i.Scope.Cause == incident.Darkness || failed >= b.o.Now().Add(-b.o.Recent).UnixMilli() {
+		return nil, nil
+	}
+	within := b.o.Within.Milliseconds()
+	near, err := rows(ctx, b.o.Store.Read(), `WHERE venue = ? AND region = ? AND failed_ms BETWEEN ? AND ? AND gathers = 0 AND cause <> ?`,
+		i.Scope.Venue, i.Scope.Region, failed-within, failed+within, string(incident.Darkness))
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, r := range near {
+		if _, ok := b.desk.list[r.ID()]; !ok && r.ID() != i.ID() {
+			out = append(out, r.ID())
+		}
+	}
+	return out, nil
 }
 
 func (b *Book) layPages(ctx context.Context, ids []string) error {

@@ -138,7 +138,8 @@ func (r *register) judgeHeld(held map[string]incident.Incident) {
 }
 
 // judgeDark compares the times that nodes were dark with their incidents: each is one
-// spell, and is over, as all nodes were heard again and what waited there is here.
+// spell, and is over, as all nodes were heard again and what waited there is here. Of two
+// between two looks the book is shown the later.
 func (r *register) judgeDark(list []incident.Incident) {
 	for _, n := range r.f.nodes {
 		spells := map[int64]bool{}
@@ -158,7 +159,7 @@ func (r *register) judgeDark(list []incident.Incident) {
 		}
 		for _, d := range n.presence.dark {
 			r.f.Dark++
-			if !spells[d.from] {
+			if n.presence.shown[d.from] && !spells[d.from] {
 				r.f.problem("%s: the book does not know that it was dark from %s to %s", n.source, r.f.clock(d.from), r.f.clock(d.to))
 			}
 			delete(spells, d.from)

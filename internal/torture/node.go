@@ -42,7 +42,7 @@ type node struct {
 func newNode(f *feed, number int, source buffer.Source) *node {
 	n := &node{
 		f: f, number: number, source: source, rng: f.rng(streamNode, number), grown: map[thing]slo.Counts{},
-		disk: &disk{state: map[string][]byte{}}, passed: map[int64]int64{},
+		disk: &disk{state: map[string][]byte{}}, passed: map[int64]int64{}, presence: presence{shown: map[int64]bool{}},
 	}
 	n.plan = draw(f.rng(streamPlan, number), f.start, f.end, f.has)
 	n.latest = n.wall()

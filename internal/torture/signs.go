@@ -21,7 +21,8 @@ const darkAfter = 90 * time.Second
 type presence struct {
 	last    int64 // true time, 0: never
 	waiting int64
-	dark    []span // those that ended; of a node that is dark there is one more
+	dark    []span         // those that ended; of a node that is dark there is one more
+	shown   map[int64]bool // by their begin: the book looked while it was the latest
 }
 
 // sign notes that a node says something of itself.
@@ -51,7 +52,9 @@ var (
 
 func (s signs) Nodes() (out []registry.View) {
 	for _, n := range s.nodes {
-		out = append(out, s.view(n))
+		v := s.view(n)
+		n.presence.shown[v.LastDark.Start.UnixMilli()] = true
+		out = append(out, v)
 	}
 	return out
 }
