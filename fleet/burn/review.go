@@ -50,10 +50,11 @@ func pageMinutes(o slo.Objective) int64 {
 	return int64(longest/time.Minute) + o.Slice.Minutes
 }
 
-// isLate notes what a late change may have changed: all windows that hold the minute.
+// isLate notes what a late change may have changed: all windows that hold the minute,
+// and those a little before, which were complete only when it lacked already.
 func (p *promise) isLate(m *member, minute int64) {
 	p.late = true
-	s := stretch{minute, minute + p.back + 1}
+	s := stretch{minute - lateAfter - 1, minute + p.back + 1}
 	if !p.def.Indicator.Central() {
 		m.late = m.late.join(s)
 	}

@@ -200,7 +200,9 @@ func (f *feed) noneMissed(ctx context.Context, o *oracle, list []burn.Audited, c
 			of := slices.DeleteFunc(slices.Clone(list), func(a burn.Audited) bool { return a.Source != at || a.Objective != obj.Name })
 			for _, t := range obj.BurnTiers() {
 				if t.Urgency == slo.Page {
-					errs = append(errs, f.noneUnsaid(ctx, i, at, t, o.stretches(i, nodes, t, f.start/60_000+10, closed/60_000-5), of))
+					held := o.stretches(i, nodes, t, f.start/60_000+10, f.now/60_000)
+					held = slices.DeleteFunc(held, func(x span) bool { return x.from >= closed/60_000-5 }) // nobody looked any more
+					errs = append(errs, f.noneUnsaid(ctx, i, at, t, held, of))
 				}
 			}
 		}
