@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -61,7 +62,11 @@ func TestGroupsThatTurnOutToBeOne(t *testing.T) {
 			"resolved soho (soho-1): a (with b, c, d, e) is restored",
 			"resolved soho (soho-1): c (with a, b, d, e) is restored",
 		}
-		if diff := cmp.Diff(want, w.pager.taken()); diff != "" {
+		taken := w.pager.taken()
+		if len(taken) == len(want) {
+			slices.Sort(taken[2:]) // both end at once, in any order
+		}
+		if diff := cmp.Diff(want, taken); diff != "" {
 			t.Errorf("told (-want +got):\n%s", diff)
 		}
 	})
