@@ -33,7 +33,7 @@ type fleet struct {
 	down    bool
 	blocks  map[string]bool
 	samples map[buffer.Lane]int64
-	values  map[string]float64 // last value by name and labels job, lane etc. joined
+	values  map[string]delta.Sample // latest by name and labels job, lane etc. joined
 	records map[string]map[string]delta.Record
 	buckets map[string]slo.Bucket // by key, the highest revision
 	seqs    map[int64]int         // outcomes by sequence
@@ -41,7 +41,7 @@ type fleet struct {
 
 func newFleet(t *testing.T) *fleet {
 	f := &fleet{
-		blocks: map[string]bool{}, samples: map[buffer.Lane]int64{}, values: map[string]float64{},
+		blocks: map[string]bool{}, samples: map[buffer.Lane]int64{}, values: map[string]delta.Sample{},
 		records: map[string]map[string]delta.Record{}, buckets: map[string]slo.Bucket{}, seqs: map[int64]int{},
 	}
 	srv := httptest.NewServer(f)
@@ -100,7 +100,10 @@ func (f *fleet) take(h buffer.Header, b delta.Batch) {
 		for _, l := range s.Labels {
 			key = append(key, l.Name+"="+l.Value)
 		}
-		f.values[strings.Join(key, ",")] = s.Samples[len(s.Samples)-1].Value
+		name, last := strings.Join(key, ","), s.Samples[len(s.Samples)-1]
+		if old, ok := f.values[name]; !ok || last.Time >= old.Time { // what waited comes behind what is fresh
+			f.values[name] = last
+		}
 	}
 	for _, r := range b.Records {
 		if f.records[r.Kind] == nil {
@@ -140,7 +143,7 @@ next:
 				continue next
 			}
 		}
-		return v, true
+		return v.Value, true
 	}
 	return 0, false
 }
