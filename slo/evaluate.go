@@ -212,6 +212,18 @@ func SumOf(b *Bucket, capacity int64) (s Sum) {
 	return s
 }
 
+// AddBucket adds what [SumOf] says of b. Most minutes are measured and hold events, and
+// those who read millions of them pay for no more.
+func (s *Sum) AddBucket(b *Bucket, capacity int64) {
+	if b.State != Measured || b.Open || b.Total == 0 || capacity > 0 {
+		sum := SumOf(b, capacity)
+		s.Add(&sum)
+		return
+	}
+	s.Measured++
+	s.Good, s.Total = s.Good+b.Good, s.Total+b.Total
+}
+
 // Told is how many minutes have a bucket.
 func (s Sum) Told() int { return s.Measured + s.Gap + s.Coverage.Excluded }
 

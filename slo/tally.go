@@ -139,9 +139,6 @@ func (t *Tally) Add(minute int64, n Counts) error {
 	if c.total > MaxCount-n.Total {
 		return fmt.Errorf("tally of %s: %w: minute %d already has %d events and %d come", t.o.Name, ErrCounts, minute, c.total, n.Total)
 	}
-	if t.o.Indicator.durable() && t.head.started && c.revision == 0 {
-		t.head.next = min(t.head.next, minute) // see checkClock
-	}
 	c.good, c.total = c.good+n.Good, c.total+n.Total
 	t.stage(minute, c)
 	t.counted = true
@@ -157,6 +154,7 @@ func (t *Tally) Tick(l Look) (Emission, error) {
 	}
 	now := MinuteOf(l.Wall)
 	t.checkClock(l, now)
+	t.reach()
 	if err := t.settle(); err != nil {
 		return Emission{}, err
 	}
@@ -177,19 +175,13 @@ func (t *Tally) Tick(l Look) (Emission, error) {
 // before the clock counts as set.
 const clockSlack = 2 * time.Second
 
-// checkClock starts the tally's life, and a new epoch when the clock was set. Outcomes
-// from before the tally's life tell of all minutes since: these are closed, too.
+// checkClock starts the tally's life, and a new epoch when the clock was set.
 func (t *Tally) checkClock(l Look, now int64) {
 	wall := l.Wall.UnixMilli()
 	switch {
 	case !t.head.started:
 		t.head = head{started: true, next: now, current: now, epoch: 1}
-		if t.o.Indicator.durable() {
-			for m := range t.staged {
-				t.head.next = min(t.head.next, m)
-			}
-		}
-		t.saved.next = t.head.next
+		t.saved.next = now
 	case t.looked:
 		drift := l.Wall.Round(0).Sub(t.last.Wall.Round(0)) - (l.Elapsed - t.last.Elapsed)
 		if drift.Abs() > clockSlack {
@@ -205,6 +197,19 @@ func (t *Tally) checkClock(l Look, now int64) {
 		t.head.next = min(t.head.next, now) // these minutes come again
 	}
 	t.head.current = now
+}
+
+// reach goes back to outcomes of minutes that were never told. They are from before the
+// tally's life, and their ledger tells of all minutes since: these are closed, too.
+func (t *Tally) reach() {
+	if !t.o.Indicator.durable() {
+		return
+	}
+	for m, c := range t.staged {
+		if c.revision == 0 && c.total > 0 {
+			t.head.next = min(t.head.next, m)
+		}
+	}
 }
 
 // settle takes up the minute that was changed but not told.

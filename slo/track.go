@@ -58,7 +58,12 @@ func NewTrack(o Objective, spans []Span, windows ...time.Duration) (*Track, erro
 	if len(windows) == 0 {
 		return nil, errors.New("track: no windows; name at least one")
 	}
-	t := &Track{o: o, roster: newRoster(spans), minutes: map[int64]*table{}, hours: map[int64]*table{}, sliced: map[int64]*table{}}
+	t := &Track{o: o, roster: newRoster(spans), windows: make([]window, 0, len(windows)), minutes: map[int64]*table{}}
+	if o.Budgeting.Sliced() {
+		t.sliced = map[int64]*table{}
+	} else {
+		t.hours = map[int64]*table{}
+	}
 	for _, d := range windows {
 		n := int64(d / time.Minute)
 		if n < 1 || d%time.Minute != 0 || n > 367*dayMinutes || (n > dayMinutes && n%60 != 0) {

@@ -137,3 +137,12 @@ func MinuteOf(t time.Time) int64 {
 
 // MinuteStart is the inverse of [MinuteOf]: the first instant of minute m.
 func MinuteStart(m int64) time.Time { return time.Unix(m*60, 0).UTC() }
+
+// WholeMinutes widens [from, to) to whole minutes; what ends before it begins is empty.
+func WholeMinutes(from, to time.Time) (first, end int64) {
+	first, end = MinuteOf(from), MinuteOf(to)
+	if to.After(MinuteStart(end)) {
+		end++
+	}
+	return first, max(first, end)
+}

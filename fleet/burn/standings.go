@@ -48,7 +48,7 @@ func (s Standings) History(ctx context.Context, name string, sel ledger.Selectio
 }
 
 func (s Standings) status(ctx context.Context, name string, sel ledger.Selection, from, to time.Time) (st slo.Status, ok bool) {
-	first, end := wholeMinutes(from, to)
+	first, end := slo.WholeMinutes(from, to)
 	s.ask(ctx, name, sel, func(w *watch, def ledger.Definition, closed int64) {
 		if w.known() <= first {
 			st, ok = w.track().Judge(first, end, closed)
@@ -58,7 +58,7 @@ func (s Standings) status(ctx context.Context, name string, sel ledger.Selection
 }
 
 func (s Standings) minutes(ctx context.Context, name string, sel ledger.Selection, from, to time.Time) (out []ledger.Minute, ok bool) {
-	first, end := wholeMinutes(from, to)
+	first, end := slo.WholeMinutes(from, to)
 	if end-first > ledger.MaxMinutes {
 		return nil, false
 	}
@@ -162,13 +162,4 @@ func (a atlas) place(sel ledger.Selection) (at buffer.Source, ok bool) {
 		at.Venue = venues[0]
 	}
 	return at, true
-}
-
-// wholeMinutes widens [from, to) to whole minutes, as the ledger does.
-func wholeMinutes(from, to time.Time) (first, end int64) {
-	first, end = slo.MinuteOf(from), slo.MinuteOf(to)
-	if to.After(slo.MinuteStart(end)) {
-		end++
-	}
-	return first, end
 }

@@ -161,17 +161,20 @@ func TestStandingsFollowTheDefinition(t *testing.T) {
 	if !held() {
 		t.Fatal("the venue's window does not answer for the fleet of one venue")
 	}
-	for what, change := range map[string]func(){
-		"another target": func() { r.promise(define(t, 0.5, false), bar) },
-		"another node":   func() { r.promise(define(t, 0.5, false), kiosk) },
+	for _, change := range []struct {
+		what string
+		of   buffer.Source
+	}{
+		{"another target", bar},
+		{"another node", kiosk},
 	} {
-		change()
+		r.promise(define(t, 0.5, false), change.of)
 		if held() {
-			t.Errorf("%s: windows of before answer", what)
+			t.Errorf("%s: windows of before answer", change.what)
 		}
 		r.steps(2, nil) // one that makes the windows, one when they are loaded
 		if !held() {
-			t.Errorf("%s: windows do not answer after two steps", what)
+			t.Errorf("%s: windows do not answer after two steps", change.what)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package incident
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 
 	"ghostlight/fleet/notify"
 	"ghostlight/fleet/store"
+	"ghostlight/slo"
 	"ghostlight/slo/incident"
 )
 
@@ -68,6 +70,43 @@ func TestGroupsThatTurnOutToBeOne(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, taken); diff != "" {
 			t.Errorf("told (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// What failed at a venue a day ago, and is heard of only now, is of the cause that it
+// had then, though the desk has that no more: a chain of failures is found from end to
+// end, and nothing that failed long before or behind it.
+func TestWhatIsHeardOfADayLaterJoinsItsCause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, soho, camden)
+		minutes := []time.Duration{0, 8, 30}
+		var heard []incident.Incident
+		for _, m := range minutes {
+			i := incident.New(scope(soho, incident.Objective, fmt.Sprintf("o%d", m)), time.Now().Add(m*time.Minute)).
+				Rate(incident.Severity{Urgency: slo.Page, AtMS: time.Now().UnixMilli(), Source: incident.Node})
+			heard = append(heard, i)
+		}
+		late := incident.New(scope(soho, incident.Journey, "buy-ticket"), time.Now().Add(12*time.Minute)).
+			Rate(incident.Severity{Urgency: slo.Page, AtMS: time.Now().UnixMilli(), Source: incident.Node})
+		time.Sleep(40 * time.Minute)
+		for _, i := range heard {
+			w.hear(soho, i)
+			w.hear(soho, recovers(i))
+		}
+		time.Sleep(26 * time.Hour)
+		w.stop()
+		w.start() // with nothing of a day ago on the desk
+		w.hear(soho, late)
+		w.hear(soho, recovers(late))
+		time.Sleep(time.Minute)
+		var got []int
+		for _, i := range w.list(Filter{}) {
+			got = append(got, len(i.Gathered))
+		}
+		slices.Sort(got)
+		if diff := cmp.Diff([]int{0, 3}, got); diff != "" {
+			t.Errorf("causes, by how many they gather (-want +got):\n%s", diff)
 		}
 	})
 }

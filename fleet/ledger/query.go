@@ -45,7 +45,7 @@ func (l *Ledger) Status(ctx context.Context, name string, sel Selection, from, t
 // known may be given as pending, and never as anything else. The definition, and who
 // answers for it, are today's.
 func (l *Ledger) StatusAsOf(ctx context.Context, name string, sel Selection, from, to, known time.Time) (slo.Status, error) {
-	first, end := minutes(from, to)
+	first, end := slo.WholeMinutes(from, to)
 	k, err := l.knowledge(ctx, name, sel, first, end, known, true)
 	if err != nil {
 		return slo.Status{}, fmt.Errorf("status of %s: %w", name, err)
@@ -56,7 +56,7 @@ func (l *Ledger) StatusAsOf(ctx context.Context, name string, sel Selection, fro
 // Minutes returns each minute of [from, to), widened to whole minutes, with the
 // selected nodes summed up: a series for charts.
 func (l *Ledger) Minutes(ctx context.Context, name string, sel Selection, from, to time.Time) ([]Minute, error) {
-	first, end := minutes(from, to)
+	first, end := slo.WholeMinutes(from, to)
 	if end-first > MaxMinutes {
 		return nil, fmt.Errorf("minutes of %s: %d were asked for, at most %d are given", name, end-first, MaxMinutes)
 	}
@@ -95,7 +95,7 @@ func (l *Ledger) History(ctx context.Context, name string, sel Selection, from, 
 		return nil, fmt.Errorf("history of %s: %w", name, err)
 	}
 	first, _ := def.Window.Hourly(from)
-	_, end := minutes(to, to)
+	_, end := slo.WholeMinutes(to, to)
 	k, err := l.knowledge(ctx, name, sel, first, max(first, end), known, false)
 	if err != nil {
 		return nil, fmt.Errorf("history of %s: %w", name, err)
@@ -106,15 +106,6 @@ func (l *Ledger) History(ctx context.Context, name string, sel Selection, from, 
 		out = append(out, Point{AtMS: at.UnixMilli(), Status: k.status(a, min(b, slo.MinuteOf(at)))})
 	}
 	return out, nil
-}
-
-// minutes widens [from, to) to whole minutes.
-func minutes(from, to time.Time) (first, end int64) {
-	first, end = slo.MinuteOf(from), slo.MinuteOf(to)
-	if to.After(time.Unix(end*60, 0)) {
-		end++
-	}
-	return first, max(first, end)
 }
 
 // knowledge is what is known of an objective at the selected nodes, summed up.

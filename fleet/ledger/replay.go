@@ -181,7 +181,7 @@ type Sum struct {
 // Sums returns what was told of the minutes of [from, to), in order; those of which
 // nothing was are left out. The spans say who was expected.
 func (l *Ledger) Sums(ctx context.Context, name string, sel Selection, from, to time.Time) (Definition, []slo.Span, []Sum, error) {
-	first, end := minutes(from, to)
+	first, end := slo.WholeMinutes(from, to)
 	k, err := l.knowledge(ctx, name, sel, first, end, time.Time{}, false)
 	if err != nil {
 		return Definition{}, nil, nil, fmt.Errorf("sums of %s: %w", name, err)

@@ -38,7 +38,7 @@ const MaxRevisions = 10_000
 // Revisions lists what changed after it had settled, the latest arrival first. Of the
 // versions that a minute had before it settled none is listed.
 func (l *Ledger) Revisions(ctx context.Context, f RevisionFilter) ([]Revision, error) {
-	first, end := minutes(f.From, f.To)
+	first, end := slo.WholeMinutes(f.From, f.To)
 	def, err := l.Objective(ctx, f.Objective)
 	if err != nil {
 		return nil, fmt.Errorf("revisions of %s: %w", f.Objective, err)

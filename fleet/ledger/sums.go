@@ -76,21 +76,10 @@ func (r *reader) sums(shared uint64, def *slo.Objective, to *[60]slo.Sum) bool {
 			return false
 		}
 		if def.Hash == 0 || b.Hash == def.Hash {
-			addBucket(&to[i], &b, def.Capacity)
+			to[i].AddBucket(&b, def.Capacity)
 		}
 	}
 	return true
-}
-
-// addBucket adds what [slo.SumOf] says; most minutes are measured and hold events.
-func addBucket(s *slo.Sum, b *slo.Bucket, capacity int64) {
-	if b.State != slo.Measured || b.Open || b.Total == 0 || capacity > 0 {
-		sum := slo.SumOf(b, capacity)
-		s.Add(&sum)
-		return
-	}
-	s.Measured++
-	s.Good, s.Total = s.Good+b.Good, s.Total+b.Total
 }
 
 // bytes reads the next n.
